@@ -1,0 +1,1 @@
+//! Readers, splits, packing and token files: text in, rows and tokens out.

@@ -1,0 +1,1 @@
+//! Runs a plan: scheduler, worker protocol, launchers, the record of a run.

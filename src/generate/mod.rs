@@ -1,0 +1,1 @@
+//! Decoding: sampling, caches, stopping.

@@ -1,0 +1,1 @@
+//! Language models: one file an architecture over shared layers; Hugging Face directories both ways.

@@ -1,0 +1,1 @@
+//! The pipeline file: YAML as typed, parameters and matrix, references, diagnostics, schema.

@@ -1,0 +1,1 @@
+//! Prompt templates, few-shot examples, instruction spans.

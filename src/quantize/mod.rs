@@ -1,0 +1,1 @@
+//! Smaller number formats for weights, and the error that each costs.

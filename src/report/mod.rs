@@ -1,0 +1,1 @@
+//! Tables, charts, the HTML page and its CSV files.

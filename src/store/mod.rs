@@ -1,0 +1,1 @@
+//! Objects, actions, attempts and locks on disk.
