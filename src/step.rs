@@ -10,7 +10,9 @@ mod event;
 mod key;
 mod reference;
 
-pub use artifact::{ArtifactType, Dataset, Generations, Model, Report, Scores, TokenizerOrModel, Tokenizer, Tokens, Typed};
+pub use artifact::{
+    ArtifactType, Dataset, Generations, Model, Report, Scores, Tokenizer, TokenizerOrModel, Tokens, Typed,
+};
 pub use context::{Ancestor, Context, Input, Interrupted};
 pub use event::Event;
 pub use key::{Digest, Key, KeyError, Known};
@@ -120,8 +122,16 @@ pub struct Problem {
 impl Problem {
     /// A problem at a place under `with`, written `train.updates`.
     pub fn at(path: &str, message: impl Into<String>) -> Self {
-        let path = path.split('.').filter(|part| !part.is_empty()).map(str::to_owned).collect();
-        Self { path, message: message.into(), help: None }
+        let path = path
+            .split('.')
+            .filter(|part| !part.is_empty())
+            .map(str::to_owned)
+            .collect();
+        Self {
+            path,
+            message: message.into(),
+            help: None,
+        }
     }
 
     /// The same with the next move.
@@ -145,7 +155,11 @@ pub fn parse_as<S: Step + DeserializeOwned + 'static>(with: &Value) -> Result<Bo
         Ok(settings) => Ok(Box::new(settings)),
         Err(error) => {
             let path = error.path().to_string();
-            let path = if path == "." { String::new() } else { path.replace('[', ".").replace(']', "") };
+            let path = if path == "." {
+                String::new()
+            } else {
+                path.replace('[', ".").replace(']', "")
+            };
             Err(Problem::at(&path, error.into_inner().to_string()))
         }
     }

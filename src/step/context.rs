@@ -111,7 +111,9 @@ impl Context {
     }
 
     fn find(&self, text: &str) -> &Input {
-        self.inputs.get(text).unwrap_or_else(|| panic!("input {text} is in the task: the planner put it there"))
+        self.inputs
+            .get(text)
+            .unwrap_or_else(|| panic!("input {text} is in the task: the planner put it there"))
     }
 
     /// The step's seed. Steps that draw declare [`Needs::seed`].
@@ -122,7 +124,10 @@ impl Context {
 
     /// The step's device. Steps that compute on one declare [`Needs::device`].
     pub fn device(&self) -> &DeviceSpec {
-        assert!(self.needs.device, "a step that computes on a device declares Needs::device");
+        assert!(
+            self.needs.device,
+            "a step that computes on a device declares Needs::device"
+        );
         &self.device
     }
 
@@ -133,7 +138,12 @@ impl Context {
 
     /// Tells how far the work is.
     pub fn progress(&self, done: u64, total: u64, unit: &str, message: impl Into<String>) {
-        (self.sink)(Event::Progress { done, total, unit: unit.into(), message: message.into() });
+        (self.sink)(Event::Progress {
+            done,
+            total,
+            unit: unit.into(),
+            message: message.into(),
+        });
     }
 
     /// Records measured values.
@@ -143,11 +153,15 @@ impl Context {
 
     /// Tells a fact.
     pub fn info(&self, message: impl Into<String>) {
-        (self.sink)(Event::Info { message: message.into() });
+        (self.sink)(Event::Info {
+            message: message.into(),
+        });
     }
 
     /// Warns.
     pub fn warn(&self, message: impl Into<String>) {
-        (self.sink)(Event::Warning { message: message.into() });
+        (self.sink)(Event::Warning {
+            message: message.into(),
+        });
     }
 }

@@ -77,7 +77,12 @@ pub struct Key<'a> {
 impl<'a> Key<'a> {
     /// An empty key; `known` answers for a reference's text, and for `@field` of a derived input.
     pub fn new(known: &'a dyn Fn(&str) -> Known) -> Self {
-        Self { prefix: String::new(), fields: BTreeMap::new(), pending: Vec::new(), known }
+        Self {
+            prefix: String::new(),
+            fields: BTreeMap::new(),
+            pending: Vec::new(),
+            known,
+        }
     }
 
     /// A setting by its value.
@@ -118,7 +123,10 @@ impl<'a> Key<'a> {
     /// When it cannot be read.
     pub fn file(&mut self, field: &str, path: &FilePath) -> Result<(), KeyError> {
         let path = path.as_path();
-        let digest = Digest::of_file(path).map_err(|source| KeyError { path: path.to_owned(), source })?;
+        let digest = Digest::of_file(path).map_err(|source| KeyError {
+            path: path.to_owned(),
+            source,
+        })?;
         self.insert(field, serde_json::json!({ "file": digest }));
         Ok(())
     }

@@ -19,7 +19,10 @@ pub struct Ref<T> {
 impl<T> Ref<T> {
     /// A reference by its text.
     pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), accepts: PhantomData }
+        Self {
+            text: text.into(),
+            accepts: PhantomData,
+        }
     }
 
     /// The text as the (resolved) settings hold it: the name under which the context has the input.
@@ -54,7 +57,9 @@ impl<T> std::fmt::Debug for Ref<T> {
 
 impl<T> Clone for Refs<T> {
     fn clone(&self) -> Self {
-        Self { list: self.list.clone() }
+        Self {
+            list: self.list.clone(),
+        }
     }
 }
 
@@ -88,7 +93,9 @@ impl<'de, T> Deserialize<'de> for Refs<T> {
             OneOrMany::One(name) => vec![name],
             OneOrMany::Many(names) => names,
         };
-        Ok(Self { list: names.into_iter().map(Ref::new).collect() })
+        Ok(Self {
+            list: names.into_iter().map(Ref::new).collect(),
+        })
     }
 }
 
