@@ -1,7 +1,14 @@
 //! The step kinds: settings → domain call → artifact. One thin file a kind; to add one, write its
 //! file and add two lines here.
 
+mod finetune;
+mod pretrain;
+mod training;
+
 use crate::step::Kind;
 
 /// Every kind that a pipeline file can name.
-pub static KINDS: &[Kind] = &[];
+pub static KINDS: &[Kind] = &[
+    finetune::KIND,
+    pretrain::KIND,
+];

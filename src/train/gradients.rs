@@ -1,6 +1,6 @@
 //! The gradients of all weights: taken from the backward pass, summed over micro-batches, measured.
 
-use burn::tensor::{Gradients as Backward, Tensor};
+use burn::tensor::{Device, Gradients as Backward, Tensor};
 use rayon::prelude::*;
 
 use super::error::TrainError;
@@ -13,6 +13,13 @@ pub enum Place {
     Host,
     /// In tensors on the model's device.
     Device,
+}
+
+impl Place {
+    /// The place for a model on a device.
+    pub fn of(device: &Device) -> Self {
+        if crate::device::is_cpu(device) { Self::Host } else { Self::Device }
+    }
 }
 
 /// One gradient for each weight, in the model's order.
