@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::data::{splits, tokens::TokenFile};
 use crate::models::Model;
 use crate::seed::Seed;
-use crate::step::{Context, Input, Interrupted, Problem};
+use crate::step::{Context, Input, Problem};
 use crate::train::evaluation::Split;
 use crate::train::examples::Overlong;
 use crate::train::{Outcome, TrainError};
@@ -78,7 +78,7 @@ pub(super) fn finish(
     let mut outcome = match outcome {
         Ok(outcome) => outcome,
         // the worker looks for it by its own type
-        Err(TrainError::Interrupted(interrupted)) => return Err(anyhow::Error::from::<Interrupted>(interrupted)),
+        Err(TrainError::Interrupted(interrupted)) => return Err(interrupted.into()),
         Err(error) => return Err(error.into()),
     };
     outcome.write(&context.out, tokenizer)?;
