@@ -3,9 +3,18 @@
 
 mod dataset;
 mod encode;
+mod finetune;
+mod pretrain;
 mod tokenize;
+mod training;
 
 use crate::step::Kind;
 
 /// Every kind that a pipeline file can name.
-pub static KINDS: &[Kind] = &[dataset::KIND, encode::KIND, tokenize::KIND];
+pub static KINDS: &[Kind] = &[
+    dataset::KIND,
+    encode::KIND,
+    finetune::KIND,
+    pretrain::KIND,
+    tokenize::KIND,
+];
