@@ -1,7 +1,10 @@
 //! The step kinds: settings → domain call → artifact. One thin file a kind; to add one, write its
 //! file and add two lines here.
 
+mod generate;
+mod quantize;
+
 use crate::step::Kind;
 
 /// Every kind that a pipeline file can name.
-pub static KINDS: &[Kind] = &[];
+pub static KINDS: &[Kind] = &[generate::KIND, quantize::KIND];
