@@ -1,10 +1,19 @@
 //! The step kinds: settings → domain call → artifact. One thin file a kind; to add one, write its
 //! file and add two lines here.
 
+mod dataset;
+mod encode;
 mod generate;
 mod quantize;
+mod tokenize;
 
 use crate::step::Kind;
 
 /// Every kind that a pipeline file can name.
-pub static KINDS: &[Kind] = &[generate::KIND, quantize::KIND];
+pub static KINDS: &[Kind] = &[
+    dataset::KIND,
+    encode::KIND,
+    generate::KIND,
+    quantize::KIND,
+    tokenize::KIND,
+];
