@@ -134,6 +134,13 @@ impl<'a> Planner<'a> {
         decision(instance, state, None, reasons)
     }
 
+    /// The artifact of a key, if it is in the store, whole.
+    pub fn look_up(&self, key: &Digest) -> Option<Arc<Made>> {
+        let action = self.store.action(key).ok()??;
+        let object = self.store.object(&action.output).ok()?;
+        Some(Arc::new(Made { object, action }))
+    }
+
     fn reasons(&self, instance: &Instance, now: &Dependencies, pending: &[String]) -> Vec<String> {
         match nearest(self.history(), &instance.step, &instance.name, now, pending) {
             Some((_, differences)) => differences.into_iter().map(|difference| difference.text).collect(),
