@@ -26,6 +26,8 @@ const TICK: Duration = Duration::from_millis(15);
 pub struct Options<'a> {
     /// The device, found and concrete.
     pub device: &'a DeviceSpec,
+    /// How to call it.
+    pub device_name: String,
     /// Threads for all workers together.
     pub threads: usize,
     /// Workers at a time.
@@ -378,7 +380,7 @@ fn new_record(pipeline: &Pipeline, options: &Options<'_>, run: String, now: jiff
         command: options.command.clone(),
         threads: options.threads,
         report: None,
-        environment: Facts::gather(&folder, options.device.describe()),
+        environment: Facts::gather(&folder, options.device_name.clone()),
         instances: instances.collect(),
     }
 }
