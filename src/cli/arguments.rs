@@ -82,12 +82,14 @@ Ctrl-C once stops after the next checkpoint, twice stops now; the same command g
     Run(RunArguments),
 
     /// Show what would run, and why
-    #[command(after_help = "States: cached (the result is known), run, maybe (it waits for an input that may come out
+    #[command(
+        after_help = "States: cached (the result is known), run, maybe (it waits for an input that may come out
 as it once was), blocked (it cannot run).
 
 Examples:
   fragua plan lab.yaml
-  fragua plan lab.yaml --set learning_rate=3e-4")]
+  fragua plan lab.yaml --set learning_rate=3e-4"
+    )]
     Plan(FileArguments),
 
     /// Check a pipeline file: every problem at once, each with its place
@@ -214,10 +216,21 @@ mod tests {
 
     #[test]
     fn options_may_follow_the_command() {
-        let line = ["fragua", "run", "a.yaml", "--set", "a.b=c=d", "--json", "--threads", "2"];
+        let line = [
+            "fragua",
+            "run",
+            "a.yaml",
+            "--set",
+            "a.b=c=d",
+            "--json",
+            "--threads",
+            "2",
+        ];
         let cli = Cli::try_parse_from(line).unwrap();
         assert!(cli.global.json && cli.global.threads() == 2);
-        let Command::Run(run) = cli.command else { panic!("not run") };
+        let Command::Run(run) = cli.command else {
+            panic!("not run")
+        };
         assert_eq!(run.pipeline.set, [("a.b".to_owned(), "c=d".to_owned())]);
     }
 

@@ -12,14 +12,24 @@ pub fn run(global: &Global) -> anyhow::Result<u8> {
     if global.json {
         let list: Vec<_> = found
             .iter()
-            .map(|one| json!({"device": one.spec.to_string(), "name": one.name, "kind": one.kind, "memory": one.memory}))
+            .map(
+                |one| json!({"device": one.spec.to_string(), "name": one.name, "kind": one.kind, "memory": one.memory}),
+            )
             .collect();
         line(json!({"devices": list}).to_string());
         return Ok(0);
     }
     for one in &found {
-        let memory = one.memory.map(|memory| format!(", {}", bytes(memory))).unwrap_or_default();
-        line(format!("{:<10} {} ({}{memory})", one.spec.to_string(), one.name, one.kind));
+        let memory = one
+            .memory
+            .map(|memory| format!(", {}", bytes(memory)))
+            .unwrap_or_default();
+        line(format!(
+            "{:<10} {} ({}{memory})",
+            one.spec.to_string(),
+            one.name,
+            one.kind
+        ));
     }
     Ok(0)
 }

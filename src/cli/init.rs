@@ -30,7 +30,10 @@ pub fn run(global: &Global, arguments: &InitArguments) -> anyhow::Result<u8> {
         .collect();
     let taken: Vec<_> = files.iter().filter(|(path, _)| path.exists()).collect();
     if let Some((path, _)) = taken.first() {
-        let message = format!("{} exists already, and init overwrites nothing: name another folder", path.display());
+        let message = format!(
+            "{} exists already, and init overwrites nothing: name another folder",
+            path.display()
+        );
         return Err(Usage(message).into());
     }
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;

@@ -10,11 +10,20 @@ use crate::step::Kind;
 pub fn page(kind: &Kind) -> String {
     let schema = (kind.schema)().to_value();
     let mut page = format!("# `{}`\n\n{}\n\n", kind.name, sentence(kind.about));
-    let _ = writeln!(page, "Makes: {}.\n\n```yaml\n{}\n```\n", kind.output, kind.example.trim());
+    let _ = writeln!(
+        page,
+        "Makes: {}.\n\n```yaml\n{}\n```\n",
+        kind.output,
+        kind.example.trim()
+    );
     page.push_str("## Settings\n\n| setting | type | default | meaning |\n|---|---|---|---|\n");
     let walk = Walk { root: &schema };
     for row in walk.settings(&schema, "", 0) {
-        let _ = writeln!(page, "| `{}` | {} | {} | {} |", row.name, row.kind, row.default, row.meaning);
+        let _ = writeln!(
+            page,
+            "| `{}` | {} | {} | {} |",
+            row.name, row.kind, row.default, row.meaning
+        );
     }
     page
 }
@@ -108,7 +117,12 @@ impl<'a> Walk<'a> {
             let options = list(own, branch);
             if !options.is_empty() {
                 let is_null = |option: &Value| option.get("type").and_then(Value::as_str) == Some("null");
-                return alternatives(options.iter().filter(|option| !is_null(option)).map(|option| self.type_of(option)));
+                return alternatives(
+                    options
+                        .iter()
+                        .filter(|option| !is_null(option))
+                        .map(|option| self.type_of(option)),
+                );
             }
         }
         let words: Vec<_> = match own.get("type") {
@@ -153,11 +167,18 @@ fn range(schema: &Value) -> String {
     let mut parts: Vec<String> = Vec::new();
     for (name, sign) in signs {
         // formats of whole numbers bring bounds of their own (2^32 - 1), which say nothing
-        if let Some(bound) = schema.get(name).filter(|bound| bound.as_f64().is_some_and(|bound| bound < 1e9)) {
+        if let Some(bound) = schema
+            .get(name)
+            .filter(|bound| bound.as_f64().is_some_and(|bound| bound < 1e9))
+        {
             parts.push(format!("{sign} {}", plain(&whole(bound))));
         }
     }
-    if parts.is_empty() { String::new() } else { format!(" {}", parts.join(", ")) }
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!(" {}", parts.join(", "))
+    }
 }
 
 /// `1.0` as `1`.
@@ -190,7 +211,11 @@ fn plain(value: &Value) -> String {
 /// Text on one line, with a full stop.
 fn sentence(text: &str) -> String {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if text.is_empty() || text.ends_with(['.', '!', '?']) { text } else { format!("{text}.") }
+    if text.is_empty() || text.ends_with(['.', '!', '?']) {
+        text
+    } else {
+        format!("{text}.")
+    }
 }
 
 /// A bar would end the cell of a table.
@@ -199,7 +224,11 @@ fn cell(text: &str) -> String {
 }
 
 fn members<'a>(schema: &'a Value, name: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
-    schema.get(name).and_then(Value::as_object).into_iter().flat_map(Map::iter)
+    schema
+        .get(name)
+        .and_then(Value::as_object)
+        .into_iter()
+        .flat_map(Map::iter)
 }
 
 fn list<'a>(schema: &'a Value, name: &str) -> &'a [Value] {

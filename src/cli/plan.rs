@@ -21,7 +21,12 @@ pub fn run(global: &Global, arguments: &FileArguments) -> anyhow::Result<u8> {
     }
     if !global.quiet {
         line(format!("{} on {device_name}", pipeline.name));
-        let width = plan.instances.iter().map(|one| one.name.chars().count()).max().unwrap_or(0);
+        let width = plan
+            .instances
+            .iter()
+            .map(|one| one.name.chars().count())
+            .max()
+            .unwrap_or(0);
         for planned in &plan.instances {
             line(row(planned, width));
         }
@@ -33,7 +38,11 @@ pub fn run(global: &Global, arguments: &FileArguments) -> anyhow::Result<u8> {
         .filter(|(_, count)| *count > 0)
         .map(|(state, count)| format!("{count} {}", state.name()));
     let counts: Vec<_> = counts.collect();
-    line(format!("{}: {}", counted(plan.instances.len(), "instance"), counts.join(", ")));
+    line(format!(
+        "{}: {}",
+        counted(plan.instances.len(), "instance"),
+        counts.join(", ")
+    ));
     Ok(0)
 }
 

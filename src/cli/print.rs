@@ -75,7 +75,11 @@ pub fn duration(seconds: f64) -> String {
     if seconds < 60.0 {
         return format!("{seconds:.1} s");
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a duration in seconds")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a duration in seconds"
+    )]
     let whole = seconds.round() as u64;
     if whole < 3600 {
         format!("{} min {:02} s", whole / 60, whole % 60)

@@ -74,7 +74,11 @@ fn summary(record: &RunRecord) {
         Outcome::Interrupted => "stopped",
     };
     let total = counted(record.instances.len(), "instance");
-    line(format!("{word} in {}: {total}, {}", duration(record.seconds), counts.join(", ")));
+    line(format!(
+        "{word} in {}: {total}, {}",
+        duration(record.seconds),
+        counts.join(", ")
+    ));
     match record.outcome {
         Outcome::Interrupted => line("the same command goes on from here"),
         Outcome::Failed | Outcome::Unfinished => line(format!("details: fragua show {}", record.run)),

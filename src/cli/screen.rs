@@ -120,7 +120,10 @@ impl Screen {
             }
             RunEvent::Warning { instance, message } => {
                 let about = instance.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
-                self.problem(&format!("{} {about}{message}", Paint::Warn.on("warning:", error_colour())));
+                self.problem(&format!(
+                    "{} {about}{message}",
+                    Paint::Warn.on("warning:", error_colour())
+                ));
             }
             RunEvent::Stopping { now: false } => {
                 self.problem("stopping after the next checkpoint; Ctrl-C again stops now");
@@ -136,7 +139,11 @@ impl Screen {
         let bar = self.bars.add(ProgressBar::new_spinner());
         bar.set_style(style("{spinner} {prefix}  {msg}"));
         bar.set_prefix(instance.to_owned());
-        bar.set_message(if attempt > 1 { format!("attempt {attempt}") } else { String::new() });
+        bar.set_message(if attempt > 1 {
+            format!("attempt {attempt}")
+        } else {
+            String::new()
+        });
         if self.mode == Mode::Terminal {
             bar.enable_steady_tick(Duration::from_millis(100));
         }
@@ -180,7 +187,9 @@ impl Screen {
     }
 
     fn progress(&mut self, instance: &str, done: u64, total: u64, unit: &str, message: &str) {
-        let Some(line) = self.running.get_mut(instance) else { return };
+        let Some(line) = self.running.get_mut(instance) else {
+            return;
+        };
         if !line.measured && total > 0 {
             line.measured = true;
             let unit = unit.replace('{', "{{").replace('}', "}}");
@@ -195,7 +204,11 @@ impl Screen {
         line.bar.set_message(message.to_owned());
         if self.mode == Mode::Plain && line.told.elapsed() >= PLAIN_EVERY {
             line.told = Instant::now();
-            let of = if total > 0 { format!(" of {total}") } else { String::new() };
+            let of = if total > 0 {
+                format!(" of {total}")
+            } else {
+                String::new()
+            };
             self.say(&format!("{:>9}  {instance}: {done}{of} {unit}  {message}", ""));
         }
     }
@@ -240,7 +253,11 @@ impl Screen {
 
 /// Why something ran, in brackets; nothing for the first time, which needs no reason.
 fn why(reasons: &[String]) -> String {
-    let told: Vec<_> = reasons.iter().filter(|reason| *reason != "never run").map(String::as_str).collect();
+    let told: Vec<_> = reasons
+        .iter()
+        .filter(|reason| *reason != "never run")
+        .map(String::as_str)
+        .collect();
     match told.len() {
         0 => String::new(),
         1..=3 => format!("({})", told.join("; ")),
@@ -268,9 +285,22 @@ mod tests {
     fn every_event_is_shown_without_a_terminal() {
         let mut screen = Screen::new(Mode::Quiet);
         let name = || "base".to_owned();
-        screen.show(&RunEvent::Running { instance: name(), kind: "pretrain", attempt: 2, reasons: vec![] });
-        let progress = Event::Progress { done: 5, total: 10, unit: "{updates}".into(), message: "loss".into() };
-        screen.show(&RunEvent::Worker { instance: name(), event: progress });
+        screen.show(&RunEvent::Running {
+            instance: name(),
+            kind: "pretrain",
+            attempt: 2,
+            reasons: vec![],
+        });
+        let progress = Event::Progress {
+            done: 5,
+            total: 10,
+            unit: "{updates}".into(),
+            message: "loss".into(),
+        };
+        screen.show(&RunEvent::Worker {
+            instance: name(),
+            event: progress,
+        });
         let line = &screen.running["base"];
         assert_eq!((line.bar.position(), line.bar.length()), (5, Some(10)));
         screen.show(&RunEvent::Interrupted { instance: name() });

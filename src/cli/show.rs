@@ -32,7 +32,10 @@ pub fn run(global: &Global, arguments: &ShowArguments) -> anyhow::Result<u8> {
         Outcome::Interrupted => "stopped",
     };
     let environment = &record.environment;
-    line(format!("run {} of {} ({}): {outcome}", record.run, record.pipeline, record.file));
+    line(format!(
+        "run {} of {} ({}): {outcome}",
+        record.run, record.pipeline, record.file
+    ));
     line(format!("started {}, took {}", record.started, duration(record.seconds)));
     line(format!(
         "fragua {} on {}, {} ({}, {}, {} threads), {}",
@@ -45,10 +48,19 @@ pub fn run(global: &Global, arguments: &ShowArguments) -> anyhow::Result<u8> {
         environment.os
     ));
     if let Some(commit) = &environment.commit {
-        let dirty = if environment.dirty == Some(true) { ", with changes" } else { "" };
+        let dirty = if environment.dirty == Some(true) {
+            ", with changes"
+        } else {
+            ""
+        };
         line(format!("commit {commit}{dirty}"));
     }
-    let width = record.instances.iter().map(|one| one.name.chars().count()).max().unwrap_or(0);
+    let width = record
+        .instances
+        .iter()
+        .map(|one| one.name.chars().count())
+        .max()
+        .unwrap_or(0);
     record.instances.iter().for_each(|one| line(row(one, width)));
     if let Some(report) = &record.report {
         line(format!("report: {report}"));
@@ -63,7 +75,10 @@ fn row(one: &InstanceRecord, width: usize) -> String {
     let paint = paint(one.state);
     let state = paint.on(&format!("{:>11}", one.state.name()), colour());
     let why = Paint::Faint.on(&one.reasons.join("; "), colour());
-    let text = format!("{state}  {:width$}  {seconds:>11}  {memory:>7}  {digest:12}  {why}", one.name);
+    let text = format!(
+        "{state}  {:width$}  {seconds:>11}  {memory:>7}  {digest:12}  {why}",
+        one.name
+    );
     text.trim_end().to_owned()
 }
 

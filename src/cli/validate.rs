@@ -20,7 +20,10 @@ pub fn run(global: &Global, arguments: &FileArguments) -> anyhow::Result<u8> {
             .collect();
         let steps = counted(steps.len(), "step");
         let instances = counted(pipeline.instances.len(), "instance");
-        line(format!("{}: no problems: {steps}, {instances}", arguments.file.display()));
+        line(format!(
+            "{}: no problems: {steps}, {instances}",
+            arguments.file.display()
+        ));
     }
     Ok(0)
 }

@@ -33,7 +33,12 @@ pub fn run(global: &Global) -> anyhow::Result<u8> {
     } else {
         damaged.iter().chain(&lost).for_each(line);
         let place = global.store.display();
-        line(format!("{place}: {} whole ({}), {} damaged", counted(whole, "object"), bytes(size), damaged.len()));
+        line(format!(
+            "{place}: {} whole ({}), {} damaged",
+            counted(whole, "object"),
+            bytes(size),
+            damaged.len()
+        ));
         if !damaged.is_empty() || !lost.is_empty() {
             line("the next run that needs one makes it again");
         }

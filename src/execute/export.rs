@@ -84,7 +84,13 @@ fn with_facts(page: Vec<u8>, record: &RunRecord) -> Vec<u8> {
 
 /// A name that every file system takes.
 fn file_name(name: &str) -> String {
-    let plain = |c: char| if c.is_alphanumeric() || "-_.=".contains(c) { c } else { '-' };
+    let plain = |c: char| {
+        if c.is_alphanumeric() || "-_.=".contains(c) {
+            c
+        } else {
+            '-'
+        }
+    };
     let name: String = name.chars().map(plain).collect();
     let trimmed = name.trim_matches(['-', '.']);
     if trimmed.is_empty() {

@@ -53,9 +53,7 @@ struct Process {
 impl Job for Process {
     fn poll(&mut self) -> io::Result<Option<Ended>> {
         let status = self.child.try_wait()?;
-        Ok(status.map(|status| Ended {
-            how: describe(status),
-        }))
+        Ok(status.map(|status| Ended { how: describe(status) }))
     }
 
     fn stop(&mut self) {

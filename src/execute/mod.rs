@@ -17,9 +17,6 @@ mod start;
 mod task;
 mod worker;
 
-#[cfg(test)]
-mod tests;
-
 pub use coordinator::{ExecuteError, Options, run};
 pub use environment::Facts;
 pub use event::RunEvent;
@@ -27,3 +24,6 @@ pub use local::Local;
 pub use record::{InstanceRecord, Outcome, RunRecord, RunState};
 pub use task::{Ended, Exit, Job, Launcher, Task, WorkOutcome};
 pub use worker::work;
+
+#[cfg(test)]
+mod tests;

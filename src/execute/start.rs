@@ -109,7 +109,9 @@ impl Coordinator<'_> {
         let instance = &self.pipeline.instances[index];
         let mut inputs = BTreeMap::new();
         for (from, input) in &instance.inputs {
-            let made = self.made[*from].as_deref().expect("an instance starts once its inputs are made");
+            let made = self.made[*from]
+                .as_deref()
+                .expect("an instance starts once its inputs are made");
             let input = input_of(&self.pipeline.instances[*from], made, input);
             inputs.insert(input.text.clone(), input);
         }

@@ -117,12 +117,19 @@ fn changed_fields(
     before: &BTreeMap<String, Value>,
     digests: &BTreeMap<String, Digest>,
 ) -> Result<Vec<String>, KeyError> {
-    let known = |text: &str| digests.get(text).map_or(Known::Pending, |digest| Known::Digest(digest.clone()));
+    let known = |text: &str| {
+        digests
+            .get(text)
+            .map_or(Known::Pending, |digest| Known::Digest(digest.clone()))
+    };
     let mut key = Key::new(&known);
     step.key(&mut key)?;
     let (now, _) = key.finish();
     let names = now.keys().chain(before.keys().filter(|name| !now.contains_key(*name)));
-    Ok(names.filter(|name| now.get(*name) != before.get(*name)).cloned().collect())
+    Ok(names
+        .filter(|name| now.get(*name) != before.get(*name))
+        .cloned()
+        .collect())
 }
 
 /// The sink of events: a line each, written at once.

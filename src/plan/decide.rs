@@ -122,8 +122,7 @@ impl<'a> Planner<'a> {
             }
         }
         let agrees = |action: &Action| {
-            action.dependencies.kind == now.kind
-                && super::differences(&action.dependencies, now, pending).is_empty()
+            action.dependencies.kind == now.kind && super::differences(&action.dependencies, now, pending).is_empty()
         };
         let state = if self.history().iter().any(agrees) {
             State::Maybe

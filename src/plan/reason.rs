@@ -120,7 +120,10 @@ fn content(value: &Value) -> Option<&str> {
 /// A value as a line can hold it.
 fn short(value: &Value) -> String {
     // a setting kept in 32 bits was written with fewer digits than its 64-bit form shows
-    #[expect(clippy::cast_possible_truncation, reason = "whether it is a 32-bit number is the question")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "whether it is a 32-bit number is the question"
+    )]
     if let Some(number) = value.as_f64().filter(|_| value.is_f64()) {
         let narrow = number as f32;
         return if f64::from(narrow) == number {

@@ -65,7 +65,10 @@ mod tests {
         Dependencies {
             kind: "pretrain".into(),
             implementation: 1,
-            fields: BTreeMap::from([("train.updates".into(), json!(10)), ("note".into(), json!({"b": 1, "a": 2}))]),
+            fields: BTreeMap::from([
+                ("train.updates".into(), json!(10)),
+                ("note".into(), json!({"b": 1, "a": 2})),
+            ]),
             seed: None,
             numerics: Some("cpu".into()),
             lineage: None,
