@@ -1,7 +1,5 @@
 //! What several commands begin with: the pipeline, the device.
 
-use anyhow::Context;
-
 use super::arguments::{FileArguments, Global};
 use super::failure::Usage;
 use super::print::{error_colour, error_line};
@@ -23,20 +21,11 @@ pub fn pipeline(arguments: &FileArguments) -> anyhow::Result<Pipeline> {
 
 /// The device that was asked for, found; and how to call it.
 pub fn device(global: &Global) -> anyhow::Result<(DeviceSpec, String)> {
-    let device = global.device.resolve().map_err(|error| Usage(error.to_string()));
-    let device = device.context(Usage(format!("cannot compute on `{}`", asked(&global.device))))?;
+    let device = global.device.resolve().map_err(|error| Usage(error.to_string()))?;
     let mut name = device.describe();
-    if asked(&global.device) == "auto" {
-        let why = if device.numerics() == "cpu" {
-            "no GPU was found"
-        } else {
-            "the best that was found"
-        };
-        name = format!("{name} (auto: {why})");
+    if global.device == DeviceSpec::AUTO {
+        let why = if device.is_cpu() { "no GPU was found" } else { "the best that was found" };
+        name = format!("{name}, auto: {why}");
     }
     Ok((device, name))
-}
-
-fn asked(device: &DeviceSpec) -> String {
-    device.to_string()
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::coordinator::ExecuteError;
 use super::record::RunRecord;
+use super::run::ExecuteError;
 use crate::pipeline::Pipeline;
 use crate::plan::Made;
 use crate::step::ArtifactType;

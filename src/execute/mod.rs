@@ -13,15 +13,16 @@ mod finish;
 mod local;
 mod log;
 mod record;
+mod run;
 mod start;
 mod task;
 mod worker;
 
-pub use coordinator::{ExecuteError, Options, run};
 pub use environment::Facts;
 pub use event::RunEvent;
 pub use local::Local;
 pub use record::{InstanceRecord, Outcome, RunRecord, RunState};
+pub use run::{ExecuteError, Options, run};
 pub use task::{Ended, Exit, Job, Launcher, Task, WorkOutcome};
 pub use worker::work;
 

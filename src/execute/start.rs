@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::coordinator::{Coordinator, ExecuteError};
+use super::coordinator::Coordinator;
 use super::log::Follower;
+use super::run::ExecuteError;
 use super::task::{Ended, Job, Launcher, Task};
 use crate::plan::{Decision, Made, input_of, lineage_of};
 use crate::step::{Digest, Event};

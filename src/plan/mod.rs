@@ -7,9 +7,11 @@
 mod build;
 mod decide;
 mod graph;
+mod input;
 mod reason;
 
 pub use build::{Plan, Planned, State, build};
-pub use decide::{Decision, Made, Planner, input_of, lineage_of};
+pub use decide::{Decision, Made, Planner};
 pub use graph::{Graph, ancestors, descendants, graph};
+pub use input::{input_of, lineage_of};
 pub use reason::{Difference, differences};
