@@ -25,6 +25,7 @@ mod tests;
 pub use bootstrap::{LEVEL, RESAMPLES};
 pub use perplexity::PERPLEXITY;
 pub use rouge::RougeWords;
+pub use rouge_lcs::common_words;
 pub use samples::{MetricsError, Sample, read};
 pub use score::{ScoredSample, Score, Scores, perplexity, score};
 

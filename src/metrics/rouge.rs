@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ngrams;
-use super::rouge_lcs::{common_length, union_positions};
+use super::rouge_lcs::{common_length, is_inside, union_positions};
 use super::{Facts, Metric, Range, ReferenceCount};
 
 /// The metrics of this file.
@@ -33,8 +33,7 @@ impl RougeWords {
     fn split(self, text: &str) -> Vec<String> {
         let inside = |c: char| match self {
             Self::Ascii => c.is_ascii_alphanumeric(),
-            // combining accents belong to the letter before them
-            Self::Unicode => c.is_alphanumeric() || ('\u{300}'..='\u{36f}').contains(&c),
+            Self::Unicode => is_inside(c),
         };
         let lower = text.to_lowercase();
         let words = lower.split(|c| !inside(c)).filter(|word| !word.is_empty());

@@ -1,6 +1,7 @@
 //! Longest common subsequences, with rouge-score's choice where several are longest.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// The length of the longest common subsequence. Time is the product of the lengths, memory the
 /// second one.
@@ -26,7 +27,39 @@ pub(super) fn union_positions(line: &[String], others: &[Vec<String>]) -> BTreeS
     others.iter().flat_map(|other| positions(line, other)).collect()
 }
 
-/// The positions in `line` of one longest common subsequence: traced back from the end, leaving a
+/// The places in `text` of its words that are in the longest common subsequence with `other`, words
+/// being runs of letters and digits of any script, whatever their case. For marking them.
+pub fn common_words(text: &str, other: &str) -> Vec<Range<usize>> {
+    let (places, other) = (places(text), words_of(other));
+    let words: Vec<String> = places.iter().map(|place| text[place.clone()].to_lowercase()).collect();
+    let mut found = positions(&words, &other);
+    found.reverse();
+    found.into_iter().map(|word| places[word].clone()).collect()
+}
+
+fn words_of(text: &str) -> Vec<String> {
+    places(text).into_iter().map(|place| text[place].to_lowercase()).collect()
+}
+
+/// The places of words in a text.
+fn places(text: &str) -> Vec<Range<usize>> {
+    let mut places: Vec<Range<usize>> = Vec::new();
+    for (at, c) in text.char_indices().filter(|(_, c)| is_inside(*c)) {
+        let end = at + c.len_utf8();
+        match places.last_mut() {
+            Some(place) if place.end == at => place.end = end,
+            _ => places.push(at..end),
+        }
+    }
+    places
+}
+
+/// Whether a character is part of a word in any script; combining accents belong to their letter.
+pub(super) fn is_inside(c: char) -> bool {
+    c.is_alphanumeric() || ('\u{300}'..='\u{36f}').contains(&c)
+}
+
+/// The positions in `line`, from the last, of one longest common subsequence: traced back from the end, leaving a
 /// word of `other` before one of `line` only if that keeps strictly more.
 fn positions(line: &[String], other: &[String]) -> Vec<usize> {
     let width = other.len() + 1;
