@@ -76,7 +76,7 @@ pub fn score(samples: Vec<Sample>, metrics: &[Box<dyn Metric>], seed: Seed) -> R
     }
     let scored = |(index, sample)| {
         let by_metric = metrics.iter().zip(&statistics).map(|(metric, statistics)| {
-            let value = metric.sentence(&statistics[index]);
+            let value = metric.sentence(statistics[index].as_slice());
             (metric.facts().name.to_owned(), Value::from(value))
         });
         let scores = by_metric.collect();

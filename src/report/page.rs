@@ -65,8 +65,6 @@ pub(super) fn render(material: &Material, options: &Options) -> Result<String, R
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
-    environment.set_trim_blocks(true);
-    environment.set_lstrip_blocks(true);
     for (name, source) in [
         ("page.html", include_str!("page/page.html.jinja")),
         ("results.html", include_str!("page/results.html.jinja")),
@@ -79,25 +77,5 @@ pub(super) fn render(material: &Material, options: &Options) -> Result<String, R
     environment.add_global("style", Value::from_safe_string(include_str!("page/style.css").to_owned()));
     environment.add_global("script", Value::from_safe_string(include_str!("page/script.js").to_owned()));
     environment.add_global("run_facts", Value::from_safe_string(RUN_FACTS.to_owned()));
-    let page = serde_json::to_value(page).expect("a page is plain values");
-    Ok(environment.get_template("page.html")?.render(value(&page))?)
-}
-
-/// A JSON value for minijinja, which is built without serde.
-fn value(json: &serde_json::Value) -> Value {
-    match json {
-        serde_json::Value::Null => Value::from(()),
-        serde_json::Value::Bool(truth) => Value::from(*truth),
-        serde_json::Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(whole), _) => Value::from(whole),
-            (None, Some(decimal)) => Value::from(decimal),
-            (None, None) => Value::from(number.to_string()),
-        },
-        serde_json::Value::String(text) => Value::from(text.as_str()),
-        serde_json::Value::Array(items) => Value::from(items.iter().map(value).collect::<Vec<_>>()),
-        serde_json::Value::Object(fields) => {
-            let fields = fields.iter().map(|(name, field)| (name.clone(), value(field)));
-            Value::from(fields.collect::<BTreeMap<_, _>>())
-        }
-    }
+    Ok(environment.get_template("page.html")?.render(Value::from_serialize(&page))?)
 }
