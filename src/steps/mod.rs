@@ -6,6 +6,7 @@ mod encode;
 mod evaluate;
 mod finetune;
 mod generate;
+mod perplexity;
 mod pretrain;
 mod quantize;
 mod report;
