@@ -8,7 +8,7 @@
 mod choice;
 mod object;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod words;
 
 pub(super) use words::artifact_words;

@@ -25,6 +25,8 @@ mod schema;
 mod structure;
 mod substitute;
 mod suggest;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod variant;
 

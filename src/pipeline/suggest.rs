@@ -1,7 +1,5 @@
 //! Did you mean.
 
-use std::cmp::Reverse;
-
 /// The candidate that `name` was most likely meant to be, if one is near enough: the same but for
 /// case and separators, a few typing errors away, or begun alike.
 pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
@@ -22,7 +20,7 @@ pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
             (distance <= allowed && distance < length || begun_alike).then_some((distance, candidate))
         })
         // the first of equals, in the candidates' own order
-        .max_by_key(|(distance, _)| Reverse(*distance))
+        .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate.to_owned())
 }
 
