@@ -386,7 +386,10 @@ mod graphics {
             .nth(device.index)
             .expect("a resolved device is in the list");
         let api = if vulkan { WgpuBackend::Vulkan } else { WgpuBackend::Auto };
-        let started = Device::wgpu_options().device_kind(kind.clone()).graphics_api(api).init();
+        let started = Device::wgpu_options()
+            .device_kind(kind.clone())
+            .graphics_api(api)
+            .init();
         match started {
             Ok(started) => Ok(started),
             // this process has opened it before
@@ -400,7 +403,11 @@ mod graphics {
 
     #[cfg(feature = "vulkan")]
     fn reopened(kind: DeviceKind, vulkan: bool) -> Device {
-        if vulkan { Device::vulkan(kind) } else { Device::wgpu(kind) }
+        if vulkan {
+            Device::vulkan(kind)
+        } else {
+            Device::wgpu(kind)
+        }
     }
 
     #[cfg(not(feature = "vulkan"))]

@@ -42,7 +42,11 @@ impl KeyValues {
     fn extend(&mut self, keys: Tensor<4>, values: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
         let [_, heads, new, width] = keys.dims();
         let (start, end) = (self.length, self.length + new);
-        assert!(end <= self.capacity, "a sequence of {end} tokens in a cache of {}", self.capacity);
+        assert!(
+            end <= self.capacity,
+            "a sequence of {end} tokens in a cache of {}",
+            self.capacity
+        );
         self.length = end;
         let write = |buffer: &mut Option<Tensor<4>>, rows: Tensor<4>| {
             let whole = buffer.take().expect("a buffer is only taken while it is written");

@@ -33,7 +33,11 @@ impl Dropout {
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         bits ^= bits >> 31;
         let uniform = (bits >> 40) as f32 * (1.0 / 16_777_216.0); // 24 bits: exact in f32
-        if uniform < self.rate { 0.0 } else { 1.0 / (1.0 - self.rate) }
+        if uniform < self.rate {
+            0.0
+        } else {
+            1.0 / (1.0 - self.rate)
+        }
     }
 
     /// The factors of a whole tensor, in row-major order.

@@ -50,10 +50,16 @@ fn composed(packed: Tensor<2>, heads: Heads, seq: usize, rotation: Rotation) -> 
     let cosines = Tensor::<4>::from_data(TensorData::new(cosines, [1, seq, 1, half]), &device);
     let sines = Tensor::<4>::from_data(TensorData::new(sines, [1, seq, 1, half]), &device);
     // [rows, turned] → [batch, seq, head, head_width], halves apart
-    let x: Tensor<4> = packed.clone().narrow(1, 0, turned).reshape([batch, seq, turned_heads, heads.width]);
+    let x: Tensor<4> = packed
+        .clone()
+        .narrow(1, 0, turned)
+        .reshape([batch, seq, turned_heads, heads.width]);
     let first = x.clone().narrow(3, 0, half);
     let second = x.narrow(3, half, half);
-    let first_turned = first.clone().mul(cosines.clone()).sub(second.clone().mul(sines.clone()));
+    let first_turned = first
+        .clone()
+        .mul(cosines.clone())
+        .sub(second.clone().mul(sines.clone()));
     let second_turned = second.mul(cosines).add(first.mul(sines));
     let x: Tensor<2> = Tensor::cat(vec![first_turned, second_turned], 3).reshape([rows, turned]);
     Tensor::cat(vec![x, packed.narrow(1, turned, columns - turned)], 1)

@@ -35,7 +35,11 @@ impl WeightFile {
     /// When a file is missing or is not a whole safetensors file.
     pub fn open(dir: &Path) -> Result<Self, ModelError> {
         let index = dir.join("model.safetensors.index.json");
-        let names = if index.exists() { indexed(&index)? } else { vec!["model.safetensors".to_owned()] };
+        let names = if index.exists() {
+            indexed(&index)?
+        } else {
+            vec!["model.safetensors".to_owned()]
+        };
         let shards = names
             .iter()
             .map(|name| Shard::open(dir.join(name)))
@@ -86,7 +90,9 @@ impl WeightFile {
                 scaled(&tensor, &scale, output_axis)
                     .ok_or_else(|| format!("`{scale_name}` has {} scales, which do not fit `{name}`", scale.len()))
             }
-            dtype => floats(&tensor).ok_or_else(|| format!("`{name}` is {dtype:?}; fragua reads F32, F16, BF16 and I8")),
+            dtype => {
+                floats(&tensor).ok_or_else(|| format!("`{name}` is {dtype:?}; fragua reads F32, F16, BF16 and I8"))
+            }
         }
     }
 }

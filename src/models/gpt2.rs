@@ -71,7 +71,12 @@ impl Product {
     }
 
     fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        linear(x, self.weight.value(), Some(self.bias.value()), Orientation::InputOutput)
+        linear(
+            x,
+            self.weight.value(),
+            Some(self.bias.value()),
+            Orientation::InputOutput,
+        )
     }
 }
 
@@ -156,7 +161,10 @@ impl LanguageModel for Gpt2 {
         // positions are the same for every sequence of the batch
         let width = x.dims()[1];
         let positions = self.positions.value().narrow(0, start, seq).unsqueeze_dim::<3>(0);
-        let x = x.reshape([batch, seq, width]).add(positions).reshape([batch * seq, width]);
+        let x = x
+            .reshape([batch, seq, width])
+            .add(positions)
+            .reshape([batch * seq, width]);
         let mut x = dropout(x, drop("embedding", 0, &pass));
         for (layer, block) in self.blocks.iter().enumerate() {
             let packed = block.attention_in.forward(block.attention_norm.forward(x.clone()));

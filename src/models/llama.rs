@@ -47,17 +47,17 @@ impl Llama {
             let shape = [config.vocab_size, width];
             source.weight(name.into(), Role::Embedding, &shape, Start::Normal(DEVIATION))
         };
-        let norm =
-            |source: &mut dyn Source, name: String| source.weight(name, Role::Vector, &[width], Start::One);
+        let norm = |source: &mut dyn Source, name: String| source.weight(name, Role::Vector, &[width], Start::One);
         Self {
             tokens: table(source, "model.embed_tokens.weight"),
             blocks: (0..config.layers)
                 .map(|layer| {
                     let name = |part: &str| format!("model.layers.{layer}.{part}.weight");
-                    let matrix = |source: &mut dyn Source, part: &str, outputs: usize, inputs: usize, deviation: f32| {
-                        let role = Role::Matrix(Orientation::OutputInput);
-                        source.weight(name(part), role, &[outputs, inputs], Start::Normal(deviation))
-                    };
+                    let matrix =
+                        |source: &mut dyn Source, part: &str, outputs: usize, inputs: usize, deviation: f32| {
+                            let role = Role::Matrix(Orientation::OutputInput);
+                            source.weight(name(part), role, &[outputs, inputs], Start::Normal(deviation))
+                        };
                     Block {
                         attention_norm: norm(source, name("input_layernorm")),
                         query: matrix(source, "self_attn.q_proj", queries, width, DEVIATION),
@@ -97,7 +97,12 @@ impl LanguageModel for Llama {
     fn weights_mut(&mut self) -> Vec<&mut Weight> {
         let mut list = vec![&mut self.tokens];
         for block in &mut self.blocks {
-            list.extend([&mut block.attention_norm, &mut block.query, &mut block.key, &mut block.value]);
+            list.extend([
+                &mut block.attention_norm,
+                &mut block.query,
+                &mut block.key,
+                &mut block.value,
+            ]);
             list.extend([&mut block.attention_out, &mut block.mlp_norm]);
             list.extend([&mut block.gate, &mut block.up, &mut block.down]);
         }
@@ -116,8 +121,7 @@ impl LanguageModel for Llama {
             let seed = pass.dropout()?;
             Dropout::new(self.dropout, &seed.child(site).child(layer))
         };
-        let product =
-            |x: Tensor<2>, weight: &Weight| linear(x, weight.value(), None, Orientation::OutputInput);
+        let product = |x: Tensor<2>, weight: &Weight| linear(x, weight.value(), None, Orientation::OutputInput);
         let x = embedding(tokens.flatten(0, 1), self.tokens.value());
         let mut x = dropout(x, drop("embedding", 0, &pass));
         for (layer, block) in self.blocks.iter().enumerate() {
@@ -150,14 +154,18 @@ pub(super) fn config(fields: &Fields) -> Result<ModelConfig, ModelError> {
     fields.only("attention_bias", &json!(false))?;
     fields.only("mlp_bias", &json!(false))?;
     if let Some(scaling) = fields.get("rope_scaling") {
-        return Err(fields.error(format!("`rope_scaling` is {scaling}; fragua turns positions without scaling")));
+        return Err(fields.error(format!(
+            "`rope_scaling` is {scaling}; fragua turns positions without scaling"
+        )));
     }
     // transformers 5 nests what version 4 wrote flat
     let nested = fields.get("rope_parameters");
     if let Some(kind) = nested.and_then(|rope| rope.get("rope_type")).and_then(Value::as_str)
         && kind != "default"
     {
-        return Err(fields.error(format!("`rope_type` is `{kind}`; fragua turns positions without scaling")));
+        return Err(fields.error(format!(
+            "`rope_type` is `{kind}`; fragua turns positions without scaling"
+        )));
     }
     let rope_theta = match nested.and_then(|rope| rope.get("rope_theta")).and_then(Value::as_f64) {
         Some(theta) => theta,

@@ -15,6 +15,8 @@ mod init;
 mod llama;
 mod model;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod weight;
 
 pub use cache::Cache;

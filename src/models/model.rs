@@ -110,7 +110,9 @@ impl Model {
     pub fn gradients(&self, gradients: &mut Gradients) -> Vec<Tensor<2>> {
         let take = |weight: &Weight| {
             let value = weight.value();
-            value.grad_remove(gradients).unwrap_or_else(|| value.without_autodiff().zeros_like())
+            value
+                .grad_remove(gradients)
+                .unwrap_or_else(|| value.without_autodiff().zeros_like())
         };
         self.weights().into_iter().map(take).collect()
     }
@@ -139,7 +141,11 @@ impl Model {
         let [batch, new] = tokens.dims();
         assert_eq!(batch, 1, "a cache is of one sequence");
         let total = cache.length() + new;
-        assert!(total <= self.config.context, "{total} tokens in a context of {}", self.config.context);
+        assert!(
+            total <= self.config.context,
+            "{total} tokens in a context of {}",
+            self.config.context
+        );
         let hidden = self.network.hidden(tokens, Pass::Cached { cache });
         self.head(hidden.narrow(0, new - 1, 1))
     }

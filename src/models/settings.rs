@@ -122,15 +122,21 @@ impl ModelSettings {
             problems.push(
                 Problem::at(
                     "heads",
-                    format!("a head of {} elements is odd, and rotary positions turn pairs", self.width / self.heads),
+                    format!(
+                        "a head of {} elements is odd, and rotary positions turn pairs",
+                        self.width / self.heads
+                    ),
                 )
                 .help("take an even width / heads"),
             );
         }
         if kv_heads == 0 || self.heads % kv_heads != 0 {
             problems.push(
-                Problem::at("kv_heads", format!("{kv_heads} key/value heads do not divide {} heads", self.heads))
-                    .help("take a divisor of the heads"),
+                Problem::at(
+                    "kv_heads",
+                    format!("{kv_heads} key/value heads do not divide {} heads", self.heads),
+                )
+                .help("take a divisor of the heads"),
             );
         } else if self.architecture == Architecture::Gpt2 && kv_heads != self.heads {
             problems.push(

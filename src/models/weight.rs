@@ -86,8 +86,7 @@ impl Weight {
         self.value
             .clone()
             .into_data()
-            .convert::<f32>()
-            .into_vec()
+            .try_into_vec::<f32>()
             .expect("weights are held as f32")
     }
 

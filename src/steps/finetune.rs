@@ -128,10 +128,17 @@ impl Step for Finetune {
         let examples = Examples::of(&encoded.train, &encoded.name, model.config().context, self.overlong)?;
         if examples.shortened() > 0 {
             let (shortened, all) = (examples.shortened(), examples.len());
-            context.warn(format!("the beginning of {shortened} of {all} prompts did not fit the context and is left out"));
+            context.warn(format!(
+                "the beginning of {shortened} of {all} prompts did not fit the context and is left out"
+            ));
         }
         let sequences = self.train.sequences(examples.longest());
-        let source = Shuffled::new(examples, sequences, self.train.accumulate, named_seed(context, "batches"));
+        let source = Shuffled::new(
+            examples,
+            sequences,
+            self.train.accumulate,
+            named_seed(context, "batches"),
+        );
         let outcome = run(Task {
             place: Place::of(&device),
             model,

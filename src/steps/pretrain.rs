@@ -98,10 +98,15 @@ impl Step for Pretrain {
     }
 
     fn check(&self, inputs: &[Input]) -> Vec<Problem> {
-        let mut problems: Vec<Problem> = self.model.validate().into_iter().map(|mut problem| {
-            problem.path.insert(0, "model".into());
-            problem
-        }).collect();
+        let mut problems: Vec<Problem> = self
+            .model
+            .validate()
+            .into_iter()
+            .map(|mut problem| {
+                problem.path.insert(0, "model".into());
+                problem
+            })
+            .collect();
         problems.extend(self.train.problems());
         problems.extend(check_splits(self.data.text(), inputs));
         problems

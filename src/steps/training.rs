@@ -33,10 +33,15 @@ impl Encoded {
             (Some(train), _) | (None, [train]) => train,
             (None, _) => {
                 let names: Vec<_> = splits.iter().map(|(name, _)| name.as_str()).collect();
-                anyhow::bail!("the data have the splits {}, and no `{TRAIN}` to learn from", names.join(", "));
+                anyhow::bail!(
+                    "the data have the splits {}, and no `{TRAIN}` to learn from",
+                    names.join(", ")
+                );
             }
         };
-        let validation = find(VALIDATION).map(|(_, folder)| TokenFile::open(folder)).transpose()?;
+        let validation = find(VALIDATION)
+            .map(|(_, folder)| TokenFile::open(folder))
+            .transpose()?;
         Ok(Self {
             name: format!("split `{name}`"),
             train: TokenFile::open(folder)?,
@@ -70,11 +75,7 @@ pub(super) fn named_seed(context: &Context, purpose: &str) -> Seed {
 }
 
 /// Writes a finished training's artifact; `tokenizer` is the folder of its tokenizer.
-pub(super) fn finish(
-    outcome: Result<Outcome, TrainError>,
-    context: &Context,
-    tokenizer: &Path,
-) -> anyhow::Result<()> {
+pub(super) fn finish(outcome: Result<Outcome, TrainError>, context: &Context, tokenizer: &Path) -> anyhow::Result<()> {
     let mut outcome = match outcome {
         Ok(outcome) => outcome,
         // the worker looks for it by its own type
@@ -88,7 +89,10 @@ pub(super) fn finish(
             "validation loss {best:.4} after update {}, {last:.4} after the last ({})",
             summary.best_update, summary.updates
         ),
-        _ => format!("training loss {:.4} after update {}", summary.train_loss, summary.updates),
+        _ => format!(
+            "training loss {:.4} after update {}",
+            summary.train_loss, summary.updates
+        ),
     });
     Ok(())
 }

@@ -77,7 +77,10 @@ mod tests {
     #[test]
     fn sequences_are_padded_at_their_ends_and_padding_is_never_a_target() {
         let batch = Batch::of(&[(vec![5, 6, 7], vec![6, 7, 8]), (vec![9], vec![1])]);
-        assert_eq!((batch.sequences, batch.width, batch.tokens, batch.counted()), (2, 3, 4, 4));
+        assert_eq!(
+            (batch.sequences, batch.width, batch.tokens, batch.counted()),
+            (2, 3, 4, 4)
+        );
         assert_eq!(batch.inputs, [5, 6, 7, 9, 0, 0]);
         assert_eq!(batch.targets, [6, 7, 8, 1, IGNORED, IGNORED]);
     }

@@ -48,7 +48,11 @@ impl View for Values {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        self.values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into()
+        self.values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect::<Vec<u8>>()
+            .into()
     }
 
     fn data_len(&self) -> usize {
@@ -156,11 +160,18 @@ fn read(place: &Path, model: &mut Model, optimizer: &mut AdamW) -> Result<Resume
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| unfit(error.to_string()))?;
     let get = |what: &str, name: &str, count: usize| {
         let name = format!("{what}/{name}");
-        let view = tensors.tensor(&name).map_err(|error| unfit(format!("{name}: {error}")))?;
+        let view = tensors
+            .tensor(&name)
+            .map_err(|error| unfit(format!("{name}: {error}")))?;
         if view.dtype() != Dtype::F32 || view.data().len() != count * size_of::<f32>() {
             return Err(unfit(format!("{name} is of another size")));
         }
-        let values = view.data().as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
+        let values = view
+            .data()
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|&bytes| f32::from_le_bytes(bytes));
         Ok(values.collect::<Vec<f32>>())
     };
     let all = |what: &str, device: &Device| {
@@ -169,12 +180,20 @@ fn read(place: &Path, model: &mut Model, optimizer: &mut AdamW) -> Result<Resume
             let values = get(what, weight.name(), rows * columns)?;
             Ok(Tensor::<2>::from_data(TensorData::new(values, [rows, columns]), device))
         };
-        model.weights().into_iter().map(tensor).collect::<Result<Vec<_>, TrainError>>()
+        model
+            .weights()
+            .into_iter()
+            .map(tensor)
+            .collect::<Result<Vec<_>, TrainError>>()
     };
     // read all of it before anything is changed
     let device = model.device().clone();
     let weights = all("weights", &device)?;
-    let best = state.progress.best.map(|_| all("best", &device.without_autodiff())).transpose()?;
+    let best = state
+        .progress
+        .best
+        .map(|_| all("best", &device.without_autodiff()))
+        .transpose()?;
     let moment = |weight: &Weight, what| get(what, weight.name(), weight.shape().iter().product());
     let moments = model
         .weights()

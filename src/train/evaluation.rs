@@ -128,7 +128,9 @@ pub fn fits(tokens: &TokenFile, place: &str, model: &Model) -> Result<(), TrainE
         return Ok(());
     }
     // a larger vocabulary may still be used within the model's
-    let unknown = (0..tokens.len()).map(|at| tokens.get(at)).find(|&token| token as usize >= vocabulary);
+    let unknown = (0..tokens.len())
+        .map(|at| tokens.get(at))
+        .find(|&token| token as usize >= vocabulary);
     match unknown {
         Some(token) => Err(TrainError::UnknownToken {
             place: place.into(),

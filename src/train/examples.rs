@@ -104,7 +104,11 @@ impl<'a> Examples<'a> {
 
     /// Input tokens of the longest.
     pub fn longest(&self) -> usize {
-        self.ranges.iter().map(|(start, end)| end - start - 1).max().unwrap_or(0)
+        self.ranges
+            .iter()
+            .map(|(start, end)| end - start - 1)
+            .max()
+            .unwrap_or(0)
     }
 
     /// Inputs and targets of an example; targets outside the answer are ignored.

@@ -18,7 +18,11 @@ pub enum Place {
 impl Place {
     /// The place for a model on a device.
     pub fn of(device: &Device) -> Self {
-        if crate::device::is_cpu(device) { Self::Host } else { Self::Device }
+        if crate::device::is_cpu(device) {
+            Self::Host
+        } else {
+            Self::Device
+        }
     }
 }
 
@@ -43,7 +47,11 @@ impl Gradients {
         let gradients = model.gradients(&mut backward).into_iter();
         Ok(match place {
             Place::Device => Self::Device(gradients.collect()),
-            Place::Host => Self::Host(gradients.map(|tensor| values("a gradient", tensor)).collect::<Result<_, _>>()?),
+            Place::Host => Self::Host(
+                gradients
+                    .map(|tensor| values("a gradient", tensor))
+                    .collect::<Result<_, _>>()?,
+            ),
         })
     }
 
@@ -53,11 +61,13 @@ impl Gradients {
         match (self, other) {
             (Self::Host(mut sums), Self::Host(others)) => {
                 for (sum, other) in sums.iter_mut().zip(&others) {
-                    sum.par_chunks_mut(CHUNK).zip(other.par_chunks(CHUNK)).for_each(|(sum, other)| {
-                        for (sum, other) in sum.iter_mut().zip(other) {
-                            *sum += other;
-                        }
-                    });
+                    sum.par_chunks_mut(CHUNK)
+                        .zip(other.par_chunks(CHUNK))
+                        .for_each(|(sum, other)| {
+                            for (sum, other) in sum.iter_mut().zip(other) {
+                                *sum += other;
+                            }
+                        });
                 }
                 Self::Host(sums)
             }
@@ -76,7 +86,10 @@ impl Gradients {
         let squares = match self {
             Self::Host(gradients) => gradients.iter().map(|gradient| sum_of_squares(gradient)).sum::<f64>(),
             Self::Device(gradients) => {
-                let squares = gradients.iter().map(|gradient| gradient.clone().square().sum()).collect();
+                let squares = gradients
+                    .iter()
+                    .map(|gradient| gradient.clone().square().sum())
+                    .collect();
                 let squares = Tensor::cat(squares, 0).try_to_vec_as::<f32>();
                 let squares = squares.map_err(|error| TrainError::Device {
                     what: "the gradient's norm",

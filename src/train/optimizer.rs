@@ -72,13 +72,7 @@ impl AdamW {
     ///
     /// # Errors
     /// When the device does not hand out a value.
-    pub fn update(
-        &mut self,
-        model: &mut Model,
-        gradients: Gradients,
-        scale: f64,
-        rate: f64,
-    ) -> Result<(), TrainError> {
+    pub fn update(&mut self, model: &mut Model, gradients: Gradients, scale: f64, rate: f64) -> Result<(), TrainError> {
         self.updates += 1;
         let power = i32::try_from(self.updates).unwrap_or(i32::MAX);
         let correction1 = 1.0 - self.beta1.powi(power);

@@ -61,7 +61,11 @@ impl Progress {
     pub fn record_training(&mut self, rate: f64, norm: f64) -> Map<String, Value> {
         self.train_loss = self.losses / self.losses_of.max(1) as f64;
         (self.losses, self.losses_of) = (0.0, 0);
-        self.record(&[("train_loss", self.train_loss), ("learning_rate", rate), ("gradient_norm", norm)])
+        self.record(&[
+            ("train_loss", self.train_loss),
+            ("learning_rate", rate),
+            ("gradient_norm", norm),
+        ])
     }
 
     /// Adds a line with a validation loss; tells whether it is the lowest after an update.
@@ -80,7 +84,10 @@ impl Progress {
     }
 
     fn record(&mut self, values: &[(&str, f64)]) -> Map<String, Value> {
-        let values: Map<_, _> = values.iter().map(|&(name, value)| (name.to_owned(), value.into())).collect();
+        let values: Map<_, _> = values
+            .iter()
+            .map(|&(name, value)| (name.to_owned(), value.into()))
+            .collect();
         let mut line = Map::new();
         line.insert("update".into(), self.update.into());
         line.insert("tokens".into(), self.tokens.into());

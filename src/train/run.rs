@@ -98,7 +98,8 @@ impl Training<'_> {
         let resumed = checkpoint::load(folder, &mut task.model, &mut optimizer, task.context)?;
         let (mut progress, mut best) = (Progress::default(), None);
         if let Some(resumed) = resumed {
-            task.context.info(format!("going on after update {}", resumed.progress.update));
+            task.context
+                .info(format!("going on after update {}", resumed.progress.update));
             (progress, best) = (resumed.progress, resumed.best);
         }
         Ok(Training {
@@ -193,7 +194,9 @@ impl Training<'_> {
         self.task.context.progress(done, total, "updates", "validating");
         let device = self.task.model.device().clone().without_autodiff();
         track(&mut self.task.model, false);
-        let loss = split.loss(&self.task.model, sequences(split.longest()), &device)?.mean();
+        let loss = split
+            .loss(&self.task.model, sequences(split.longest()), &device)?
+            .mean();
         let weights = weights_of(&self.task.model);
         track(&mut self.task.model, true);
         self.must_be_finite("validation loss", loss)?;
@@ -310,4 +313,3 @@ fn thousands(value: f64) -> String {
     }
     text
 }
-

@@ -73,7 +73,13 @@ mod tests {
     fn cosine_goes_as_in_nanogpt() {
         let schedule = schedule(ScheduleKind::Cosine);
         // by nanoGPT's get_lr with learning_rate 1e-3, min_lr 1e-4, warmup_iters 100, lr_decay_iters 2000
-        for (update, rate) in [(0, 1e-3 / 101.0), (99, 1e-1 / 101.0), (100, 1e-3), (1050, 5.5e-4), (2000, 1e-4)] {
+        for (update, rate) in [
+            (0, 1e-3 / 101.0),
+            (99, 1e-1 / 101.0),
+            (100, 1e-3),
+            (1050, 5.5e-4),
+            (2000, 1e-4),
+        ] {
             assert!((schedule.rate(update) - rate).abs() < 1e-12, "update {update}");
         }
         assert!((100..1999).all(|update| schedule.rate(update + 1) < schedule.rate(update)));

@@ -131,9 +131,8 @@ impl TrainSettings {
                 Problem::at("train", "neither `updates` nor `epochs` is given")
                     .help("say how long to train: `updates: 1000`, or `epochs: 3` to go through the data three times"),
             ),
-            (Some(_), Some(_)) => problems.push(
-                Problem::at("train.epochs", "`updates` and `epochs` are both given").help("keep one of them"),
-            ),
+            (Some(_), Some(_)) => problems
+                .push(Problem::at("train.epochs", "`updates` and `epochs` are both given").help("keep one of them")),
             _ => {}
         }
         if self.batch_size.is_some() && self.batch_tokens.is_some() {

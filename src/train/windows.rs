@@ -72,7 +72,9 @@ impl<'a> Windows<'a> {
             let mut rng = self.seed.child(epoch).rng();
             let spare = self.tokens.len() - 1 - self.context * windows as usize;
             let offset = rng.random_range(0..=spare.min(self.context) as u64) as usize;
-            self.order = (0..windows as usize).map(|window| offset + window * self.context).collect();
+            self.order = (0..windows as usize)
+                .map(|window| offset + window * self.context)
+                .collect();
             self.order.shuffle(&mut rng);
             self.epoch = Some(epoch);
         }
@@ -113,7 +115,10 @@ pub fn side_by_side(tokens: &TokenFile, context: usize, sequences: usize) -> imp
     let batches = starts.len().div_ceil(sequences);
     (0..batches).map(move |batch| {
         let range = batch * sequences..((batch + 1) * sequences).min(starts.len());
-        let drawn: Vec<_> = starts[range].iter().map(|&start| window(tokens, start, context)).collect();
+        let drawn: Vec<_> = starts[range]
+            .iter()
+            .map(|&start| window(tokens, start, context))
+            .collect();
         let batch = Batch::of(&drawn);
         debug_assert!(batch.targets.iter().any(|&target| target != IGNORED));
         batch
