@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::comparison;
 use super::material::{Group, Material, System};
 use super::words::Words;
 use super::{ranking, scale};
@@ -54,6 +53,7 @@ struct Bar {
     colour: String,
     /// Percent of the scale.
     width: f64,
+    /// Percent from the left and from the right.
     interval: Option<(f64, f64)>,
     text: String,
     best: bool,
@@ -62,16 +62,16 @@ struct Bar {
 /// One chart a group that compares anything.
 pub(super) fn charts(material: &Material, baseline: &BTreeMap<String, String>, words: &Words) -> Vec<Chart> {
     let compared = material.groups.iter().filter(|group| group.systems.len() > 1);
-    compared.map(|group| chart(material, group, baseline, words)).collect()
+    compared.map(|group| chart(group, baseline, words)).collect()
 }
 
-fn chart(material: &Material, group: &Group, baseline: &BTreeMap<String, String>, words: &Words) -> Chart {
+fn chart(group: &Group, baseline: &BTreeMap<String, String>, words: &Words) -> Chart {
     let shown = group.systems.len().min(MOST_BARS);
     let colours = ranking::colours(group, baseline);
     let axis = ranking::colour_axis(group);
     let name = |system: &System| match axis.and_then(|axis| system.on(axis).map(|value| (axis, value))) {
         Some((axis, value)) => ranking::value_label(axis, value),
-        None => ranking::label(group, system),
+        None => ranking::label(system),
     };
     let mut legend: Vec<Entry> = Vec::new();
     for (system, colour) in group.systems.iter().zip(&colours).take(shown) {
@@ -92,7 +92,7 @@ fn chart(material: &Material, group: &Group, baseline: &BTreeMap<String, String>
                 label: name(system),
                 colour: colours[index].clone(),
                 width: percent(score.value),
-                interval: score.low.zip(score.high).map(|(low, high)| (percent(low), percent(high))),
+                interval: score.low.zip(score.high).map(|(low, high)| (percent(low), rounded(100.0 - percent(high)))),
                 text: words.score(score.value, metric.range),
                 best: best.contains(&index),
             };
@@ -114,7 +114,7 @@ fn chart(material: &Material, group: &Group, baseline: &BTreeMap<String, String>
         }
     };
     Chart {
-        title: comparison::title(material, group),
+        title: group.title.clone(),
         legend,
         panels: ranking::metrics(group).iter().map(panel).collect(),
         cut: (shown < group.systems.len()).then(|| {

@@ -54,10 +54,10 @@ struct Cell {
 
 /// One table a group.
 pub(super) fn tables(material: &Material, baseline: &BTreeMap<String, String>, words: &Words) -> Vec<Table> {
-    material.groups.iter().map(|group| table(material, group, baseline, words)).collect()
+    material.groups.iter().map(|group| table(group, baseline, words)).collect()
 }
 
-fn table(material: &Material, group: &Group, baseline: &BTreeMap<String, String>, words: &Words) -> Table {
+fn table(group: &Group, baseline: &BTreeMap<String, String>, words: &Words) -> Table {
     let metrics = ranking::metrics(group);
     let baselines = ranking::baselines(group, baseline);
     let colours = ranking::colours(group, baseline);
@@ -71,7 +71,7 @@ fn table(material: &Material, group: &Group, baseline: &BTreeMap<String, String>
             Some(cell(score, from, *metric, best.contains(&index), words))
         };
         Row {
-            label: ranking::label(group, system),
+            label: ranking::label(system),
             colour,
             axes: group.axes.iter().map(|axis| system.on(axis).unwrap_or("—").to_owned()).collect(),
             cells: metrics.iter().zip(&best).map(cell).collect(),
@@ -80,7 +80,7 @@ fn table(material: &Material, group: &Group, baseline: &BTreeMap<String, String>
     };
     let scores = || group.systems.iter().flat_map(|system| &system.scores);
     Table {
-        title: title(material, group),
+        title: group.title.clone(),
         axes: group.axes.clone(),
         columns: metrics.iter().map(|metric| heading(group, *metric, words)).collect(),
         rows: colours.into_iter().enumerate().map(row).collect(),
@@ -119,12 +119,6 @@ fn cell(score: &Score, from: Option<&Score>, metric: Facts, best: bool, words: &
             format!("{}–{}", words.score(low, metric.range), words.score(high, metric.range))
         }),
     }
-}
-
-/// The evaluated step's name, and the evaluating one's where that is needed to tell tables apart.
-pub(super) fn title(material: &Material, group: &Group) -> String {
-    let same = material.groups.iter().filter(|other| other.generations == group.generations).count();
-    if same > 1 { format!("{} ({})", group.generations, group.scores) } else { group.generations.clone() }
 }
 
 /// How many samples each system has, or the smallest and largest number of them.

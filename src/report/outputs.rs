@@ -3,7 +3,6 @@
 
 use serde::Serialize;
 
-use super::comparison;
 use super::material::{Group, Material};
 use super::ranking;
 use super::words::Words;
@@ -69,10 +68,10 @@ pub(super) fn outputs(
     words: &Words,
 ) -> Vec<Outputs> {
     let with_samples = material.groups.iter().filter(|group| group.systems.iter().any(|system| !system.samples.is_empty()));
-    with_samples.filter_map(|group| side_by_side(material, group, &ranking::colours(group, baseline), words)).collect()
+    with_samples.filter_map(|group| side_by_side(group, &ranking::colours(group, baseline), words)).collect()
 }
 
-fn side_by_side(material: &Material, group: &Group, colours: &[String], words: &Words) -> Option<Outputs> {
+fn side_by_side(group: &Group, colours: &[String], words: &Words) -> Option<Outputs> {
     let metric = ranking::leading(&ranking::metrics(group))?;
     let mut ids: Vec<&str> = Vec::new();
     let mut known = std::collections::BTreeSet::new();
@@ -84,7 +83,7 @@ fn side_by_side(material: &Material, group: &Group, colours: &[String], words: &
     let shown = ids.len().min(MOST_SAMPLES);
     let (shown_text, all_text) = (words.whole(shown as u64), words.whole(ids.len() as u64));
     Some(Outputs {
-        title: comparison::title(material, group),
+        title: group.title.clone(),
         metric: metric.label,
         samples: ids[..shown].iter().map(|id| sample(group, id, metric, colours, words)).collect(),
         cut: (shown < ids.len()).then(|| words.fill("samples_cut", &[("shown", &shown_text), ("all", &all_text)])),
@@ -103,7 +102,7 @@ fn sample(group: &Group, id: &str, metric: Facts, colours: &[String], words: &Wo
     let mut values: Vec<f64> = Vec::new();
     for (system, colour) in group.systems.iter().zip(colours) {
         let Some(scored) = system.samples.iter().find(|scored| scored.sample.id == id) else { continue };
-        let label = ranking::label(group, system);
+        let label = ranking::label(system);
         let text = cut(&scored.sample.prompt, words);
         match sample.prompts.iter_mut().find(|prompt| prompt.text == text) {
             Some(prompt) => prompt.labels.push(label.clone()),

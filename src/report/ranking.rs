@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::material::{Group, Material, System};
+use super::material::{GENERATIONS, Group, Material, System};
 use crate::metrics::{Facts, facts};
 
 /// The metrics of a group, in the order of its scores.
@@ -49,9 +49,9 @@ pub(super) fn best(group: &Group, metric: Facts) -> Vec<usize> {
 /// the system's own, so that a baseline which names every axis is one system, and `{model: base}`
 /// compares each with the base model in the same setting.
 pub(super) fn baselines(group: &Group, baseline: &BTreeMap<String, String>) -> Vec<Option<usize>> {
-    let applies = baseline.get("generations").is_none_or(|step| *step == group.generations)
-        && baseline.keys().any(|axis| axis == "generations" || group.axes.contains(axis));
+    let applies = baseline.keys().any(|axis| axis == GENERATIONS || group.axes.contains(axis));
     let wanted = |system: &System, candidate: &System| {
+        baseline.get(GENERATIONS).is_none_or(|step| *step == candidate.generations) &&
         group.axes.iter().all(|axis| {
             let wanted = baseline.get(axis).map(String::as_str).or(system.on(axis));
             candidate.on(axis) == wanted
@@ -62,9 +62,9 @@ pub(super) fn baselines(group: &Group, baseline: &BTreeMap<String, String>) -> V
 }
 
 /// The name of a system among the others: `tuned · shots 1`. Numbers are told by their axis.
-pub(super) fn label(group: &Group, system: &System) -> String {
+pub(super) fn label(system: &System) -> String {
     let parts: Vec<String> = system.axes.iter().map(|(axis, value)| value_label(axis, value)).collect();
-    if parts.is_empty() { group.generations.clone() } else { parts.join(" · ") }
+    if parts.is_empty() { system.generations.clone() } else { parts.join(" · ") }
 }
 
 /// A value on an axis, with the axis's name where the value alone says nothing.

@@ -59,7 +59,7 @@ fn value(group: &Group, index: usize, metric: Facts) -> f64 {
 }
 
 fn sentence(group: &Group, metric: Facts, winners: &[usize], base: Option<usize>, words: &Words) -> String {
-    let name = |index: usize| ranking::label(group, &group.systems[index]);
+    let name = |index: usize| ranking::label(&group.systems[index]);
     let best = value(group, winners[0], metric);
     let shown = words.score(best, metric.range);
     let names: Vec<String> = winners.iter().map(|index| name(*index)).collect();
@@ -106,7 +106,7 @@ fn caution(group: &Group, metric: Facts, winners: &[usize], words: &Words) -> St
     };
     let others = (0..group.systems.len()).filter(|index| !winners.contains(index));
     let rivals = others.filter(|index| (low..=high).contains(&value(group, *index, metric)));
-    let rivals: Vec<String> = rivals.map(|index| ranking::label(group, &group.systems[index])).collect();
+    let rivals: Vec<String> = rivals.map(|index| ranking::label(&group.systems[index])).collect();
     let interval = format!("{}–{}", words.score(low, metric.range), words.score(high, metric.range));
     match rivals.as_slice() {
         [] => words.fill("caution_clear", &[("interval", &interval)]),

@@ -76,7 +76,9 @@ fn experiment(hostile: &str) -> Experiment {
     }
     for model in ["base", "tuned", "int8"] {
         let path = made.add("perplexities", "evaluate", A::Scores, &[("model", model)], json!({}), &[model]);
-        let score = metrics::perplexity(7.0 * model.len() as f64 * 40.0, 1000, "context:256|stride:256").unwrap();
+        let tokens = "encode(dialogues, base.tokenizer)";
+            made.lineage.last_mut().unwrap().inputs.push(tokens.into());
+            let score = metrics::perplexity(7.0 * model.len() as f64 * 40.0, 1000, "context:256|stride:256").unwrap();
         write_json(path.join("scores.json"), &json!({"version": 1, "scores": [score]}));
         std::fs::write(path.join("samples.jsonl"), "").unwrap();
         made.input();
