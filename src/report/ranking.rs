@@ -31,16 +31,16 @@ pub(super) fn leading_group(material: &Material) -> Option<&Group> {
     material.groups.iter().find(with_samples).or(material.groups.first())
 }
 
-/// The indices of the systems with the best value of a metric; none where fewer than two have one.
+/// The indices of the systems with the best value of a metric; none where all have the same.
 pub(super) fn best(group: &Group, metric: Facts) -> Vec<usize> {
     let values: Vec<Option<f64>> =
         group.systems.iter().map(|system| system.score(metric.name).map(|score| score.value)).collect();
-    if values.iter().flatten().count() < 2 {
-        return Vec::new();
-    }
     let best = values.iter().flatten().copied().reduce(|one, other| {
         if metric.range.higher_is_better() { one.max(other) } else { one.min(other) }
     });
+    if values.iter().flatten().all(|value| Some(*value) == best) {
+        return Vec::new();
+    }
     let is_best = |index: &usize| values[*index] == best;
     (0..values.len()).filter(is_best).collect()
 }

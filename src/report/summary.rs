@@ -45,7 +45,7 @@ pub(super) fn summary(material: &Material, baseline: &BTreeMap<String, String>, 
     }
 }
 
-/// The systems with the best value; the only one where nothing is compared.
+/// The systems with the best value: all of them where it is the same.
 fn winners(group: &Group, metric: Facts) -> Vec<usize> {
     let best = ranking::best(group, metric);
     if !best.is_empty() {
@@ -69,14 +69,20 @@ fn sentence(group: &Group, metric: Facts, winners: &[usize], base: Option<usize>
         Some((last, several)) => words.fill("and", &[("first", &several.join(", ")), ("last", last)]),
         None => String::new(),
     };
-    let places = [("systems", names.as_str()), ("metric", metric.label), ("value", shown.as_str())];
+    // a line never breaks inside a metric's name
+    let (label, n) = (metric.label.replace('-', "\u{2011}"), words.whole(winners.len() as u64));
+    let places = [("systems", names.as_str()), ("metric", &label), ("value", &shown), ("n", &n)];
+    if winners.len() == group.systems.len() && winners.len() > 1 {
+        return words.fill("sentence_equal", &places) + ".";
+    }
     if group.systems.len() == 1 {
         return words.fill("sentence_single", &places);
     }
     let head = match (winners.len(), metric.range.higher_is_better()) {
         (1, true) => "sentence_highest",
         (1, false) => "sentence_lowest",
-        _ => "sentence_tie",
+        (2..=3, _) => "sentence_tie",
+        _ => "sentence_many",
     };
     let head = words.fill(head, &places);
     let Some(base) = base else {
@@ -104,6 +110,9 @@ fn caution(group: &Group, metric: Facts, winners: &[usize], words: &Words) -> St
     else {
         return String::new();
     };
+    if winners.len() == group.systems.len() {
+        return String::new();
+    }
     let others = (0..group.systems.len()).filter(|index| !winners.contains(index));
     let rivals = others.filter(|index| (low..=high).contains(&value(group, *index, metric)));
     let rivals: Vec<String> = rivals.map(|index| ranking::label(&group.systems[index])).collect();

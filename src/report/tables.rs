@@ -74,7 +74,7 @@ fn identity<'a>(material: &Material, rows: impl Iterator<Item = &'a System> + Cl
     }
     let mut columns = vec![texts("generations", rows.clone().map(|system| system.generations.as_str()))];
     for axis in axes {
-        columns.push(texts(axis, rows.clone().map(|system| system.on(axis).unwrap_or_default())));
+        columns.push(series(axis, rows.clone().map(|system| system.on(axis).map(safe))));
     }
     columns
 }

@@ -163,7 +163,7 @@ fn the_same_material_gives_the_same_bytes() {
     let first = experiment("").write(&options(), &out);
     assert_eq!(first, experiment("").write(&options(), other.path()));
     let [page, scores, samples] = first;
-    assert!(page.contains("tuned · shots 3 has the highest ROUGE-L"), "{}", &page[..3000]);
+    assert!(page.contains("tuned · shots 3 has the highest ROUGE‑L"), "{}", &page[..3000]);
     assert_eq!(page.matches(RUN_FACTS).count(), 1);
     assert!(scores.starts_with("generations,model,shots,metric,value,n,low,high,signature\nanswers,base,0,rouge1,0."));
     assert!(scores.contains("\nbase,base,,perplexity,"));
@@ -175,7 +175,7 @@ fn the_same_material_gives_the_same_bytes() {
 fn spanish_pages_are_spanish() {
     let out = tempfile::tempdir().unwrap();
     let [page, scores, _] = experiment("").write(&Options { language: Language::Es, ..options() }, out.path());
-    assert!(page.contains("<html lang=\"es\">") && page.contains("tiene el ROUGE-L más alto, 0,"));
+    assert!(page.contains("<html lang=\"es\">") && page.contains("tiene el ROUGE‑L más alto, 0,"));
     assert!(scores.contains(",0."), "CSV files keep the decimal point");
 }
 
@@ -224,6 +224,6 @@ fn a_single_system_without_axes_or_baseline_is_a_report_too() {
     experiment.inputs[0].axes.clear();
     let out = tempfile::tempdir().unwrap();
     let [page, scores, _] = experiment.write(&Options::default(), out.path());
-    assert!(page.contains("answers: ROUGE-L 0."));
+    assert!(page.contains("answers: ROUGE‑L 0."));
     assert!(scores.starts_with("generations,metric,value"));
 }
