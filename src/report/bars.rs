@@ -19,6 +19,9 @@ pub(super) struct Chart {
     title: String,
     legend: Vec<Entry>,
     panels: Vec<Panel>,
+    /// Whether any bar has an interval, any panel a baseline.
+    intervals: bool,
+    dashed: bool,
     /// How many systems are shown of how many, where not all are.
     cut: Option<String>,
 }
@@ -113,10 +116,14 @@ fn chart(group: &Group, baseline: &BTreeMap<String, String>, words: &Words) -> C
                 .map(|score| rounded(100.0 * score.value / scale)),
         }
     };
+    let panels: Vec<Panel> = ranking::metrics(group).iter().map(panel).collect();
+    let bars = || panels.iter().flat_map(|panel| &panel.groups).flat_map(|group| &group.bars);
     Chart {
         title: group.title.clone(),
         legend,
-        panels: ranking::metrics(group).iter().map(panel).collect(),
+        intervals: bars().any(|bar| bar.interval.is_some()),
+        dashed: panels.iter().any(|panel| panel.baseline.is_some()),
+        panels,
         cut: (shown < group.systems.len()).then(|| {
             let (shown, all) = (shown.to_string(), group.systems.len().to_string());
             words.fill("chart_cut", &[("shown", &shown), ("all", &all)])

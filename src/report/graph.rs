@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::material::Material;
-use super::steps;
+use super::steps::{self, StepGroup};
 use super::words::Words;
 
 const WIDTH: f64 = 148.0;
@@ -33,7 +33,8 @@ struct Node {
     name: String,
     /// The step's anchor on the page; empty for the report itself.
     anchor: String,
-    kind: String,
+    /// The kind and how many instances; of what the engine added, what it is for.
+    detail: String,
     artifact: &'static str,
     count: usize,
 }
@@ -81,9 +82,9 @@ pub(super) fn draw(material: &Material, words: &Words) -> Drawing {
                 y,
                 width,
                 height,
-                name: shortened(&group.title),
+                name: shortened(name_of(group), 17),
                 anchor: group.anchor.clone(),
-                kind: group.kind.clone(),
+                detail: shortened(&detail_of(group), 22),
                 artifact: group.artifact.name(),
                 count: group.instances.len(),
             },
@@ -94,7 +95,7 @@ pub(super) fn draw(material: &Material, words: &Words) -> Drawing {
                 height,
                 name: words.get("this_report").to_owned(),
                 anchor: String::new(),
-                kind: "report".to_owned(),
+                detail: "report".to_owned(),
                 artifact: "report",
                 count: 1,
             },
@@ -189,13 +190,26 @@ fn linked(above: Slot, below: Slot, edges: &[(usize, usize)], depth: &[usize]) -
     }
 }
 
-/// As much of a name as fits a box.
-fn shortened(name: &str) -> String {
-    const MOST: usize = 17;
-    if name.chars().count() <= MOST {
-        return name.to_owned();
+/// `encode` of `encode(dialogues, tokenizer)`.
+fn name_of<'a>(group: &'a StepGroup<'_>) -> &'a str {
+    group.title.split_once('(').map_or(group.title.as_str(), |(name, _)| name)
+}
+
+fn detail_of(group: &StepGroup<'_>) -> String {
+    let of = group.title.split_once('(').and_then(|(_, of)| of.strip_suffix(')'));
+    let what = of.unwrap_or(&group.kind);
+    match group.instances.len() {
+        1 => what.to_owned(),
+        several => format!("{what} × {several}"),
     }
-    name.chars().take(MOST - 1).chain(['…']).collect()
+}
+
+/// As much of a text as fits a box.
+fn shortened(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most - 1).chain(['…']).collect()
 }
 
 #[cfg(test)]
