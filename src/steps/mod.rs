@@ -5,6 +5,9 @@ mod dataset;
 mod encode;
 mod tokenize;
 
+#[cfg(test)]
+mod preparation_tests;
+
 use crate::step::Kind;
 
 /// Every kind that a pipeline file can name.

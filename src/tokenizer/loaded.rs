@@ -164,10 +164,13 @@ impl Tokenizer {
     /// Why the library refused a text: nearly always a character that a vocabulary of characters
     /// does not have.
     fn refusal(&self, text: &str, message: &str) -> TokenizerError {
+        let words = self
+            .special
+            .iter()
+            .fold(text.to_owned(), |rest, token| rest.replace(token.as_str(), ""));
+        let unknown = |character: &char| self.inner.token_to_id(&character.to_string()).is_none();
         if matches!(self.fast, Some(Fast::Characters(..)))
-            && let Some(character) = text
-                .chars()
-                .find(|character| self.inner.token_to_id(&character.to_string()).is_none())
+            && let Some(character) = words.chars().find(unknown)
         {
             return TokenizerError::UnknownCharacter { character };
         }

@@ -16,6 +16,9 @@ mod special;
 pub mod tiktoken;
 pub mod train;
 
+#[cfg(test)]
+mod tests;
+
 pub use error::TokenizerError;
 pub use loaded::Tokenizer;
 pub use special::SpecialTokens;
