@@ -12,6 +12,7 @@ mod fast;
 mod format;
 mod loaded;
 mod special;
+mod words;
 
 pub mod tiktoken;
 pub mod train;

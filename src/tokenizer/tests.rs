@@ -32,7 +32,7 @@ const TEXTS: &[&str] = &[
 
 fn core(vocabulary: Vocabulary) -> &'static tiktoken_rs::CoreBPE {
     match vocabulary {
-        Vocabulary::R50kBase => tiktoken_rs::r50k_base_singleton(),
+        Vocabulary::Gpt2 | Vocabulary::R50kBase => tiktoken_rs::r50k_base_singleton(),
         Vocabulary::P50kBase => tiktoken_rs::p50k_base_singleton(),
         Vocabulary::Cl100kBase => tiktoken_rs::cl100k_base_singleton(),
         Vocabulary::O200kBase => tiktoken_rs::o200k_base_singleton(),
@@ -261,6 +261,37 @@ proptest! {
     }
 }
 
+/// So does the one for GPT-2's words, and training on those words is the library's training.
+#[test]
+fn words_equal_the_library() {
+    let special = SpecialTokens::end_of_text();
+    let all: Vec<String> = texts().into_iter().chain((0..2_000).map(mixed)).collect();
+    let tokenizer = Algorithm::Bpe.train(Some(600), &special, &all).unwrap();
+    let json = saved(&tokenizer).0;
+    let mut library = tokenizers::Tokenizer::from_bytes(&json).unwrap();
+    for text in &all {
+        let expected = library.encode_fast(text.as_str(), false).unwrap();
+        assert_eq!(tokenizer.encode(text).unwrap(), expected.get_ids(), "{text:?}");
+    }
+    let trainer = tokenizers::models::bpe::BpeTrainer::builder()
+        .vocab_size(600)
+        .special_tokens(vec![tokenizers::AddedToken::from("<|endoftext|>", true)])
+        .initial_alphabet(
+            tokenizers::pre_tokenizers::byte_level::ByteLevel::alphabet()
+                .into_iter()
+                .collect(),
+        )
+        .show_progress(false)
+        .build();
+    library
+        .train(&mut tokenizers::models::TrainerWrapper::from(trainer), all.iter())
+        .unwrap();
+    let trained: serde_json::Value = serde_json::from_str(&library.to_string(false).unwrap()).unwrap();
+    let ours: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(trained["model"]["merges"], ours["model"]["merges"]);
+    assert_eq!(trained["model"]["vocab"], ours["model"]["vocab"]);
+}
+
 #[test]
 fn batches_keep_their_order_and_name_the_first_bad_text() {
     let tokenizer = Algorithm::Char
@@ -286,6 +317,29 @@ fn a_model_of_the_world_is_loaded_with_its_beginning() {
     );
     let text = "Once upon a time, there was a little girl named Lily.";
     assert_eq!(tokenizer.decode(&tokenizer.encode(text).unwrap()), text);
+}
+
+#[test]
+fn a_model_that_leaves_characters_out_is_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokenizer.json");
+    let vocabulary = serde_json::json!({"a": 0, "b": 1, "ab": 2});
+    let model = format::bpe(
+        vocabulary.as_object().unwrap().clone(),
+        vec![serde_json::json!(["a", "b"])],
+        false,
+    );
+    let words = serde_json::json!({"type": "WhitespaceSplit"});
+    let json = format::whole(&[], &words, &serde_json::Value::Null, &model);
+    std::fs::write(&file, json.to_string()).unwrap();
+    let tokenizer = Tokenizer::load(folder.path()).unwrap();
+    assert_eq!(tokenizer.encode(" ab a\n").unwrap(), [2, 0]);
+    for text in ["ab c", "c", "añb", "ab ñ "] {
+        assert!(matches!(
+            tokenizer.encode(text),
+            Err(TokenizerError::UnknownCharacter { character: 'c' | 'ñ' })
+        ));
+    }
 }
 
 #[test]
