@@ -3,12 +3,30 @@
 
 mod dataset;
 mod encode;
+mod evaluate;
+mod finetune;
+mod generate;
+mod perplexity;
+mod pretrain;
+mod quantize;
+mod report;
 mod tokenize;
+mod training;
 
 #[cfg(test)]
 mod preparation_tests;
 
 use crate::step::Kind;
 
-/// Every kind that a pipeline file can name.
-pub static KINDS: &[Kind] = &[dataset::KIND, encode::KIND, tokenize::KIND];
+/// Every kind that a pipeline file can name, in the order of a model's life.
+pub static KINDS: &[Kind] = &[
+    dataset::KIND,
+    tokenize::KIND,
+    encode::KIND,
+    pretrain::KIND,
+    finetune::KIND,
+    quantize::KIND,
+    generate::KIND,
+    evaluate::KIND,
+    report::KIND,
+];
