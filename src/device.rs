@@ -1,7 +1,486 @@
 //! Devices: the only file that names a burn backend.
+//!
+//! `cpu` is burn's Flex; `gpu` is wgpu over any graphics API; `vulkan` and `cuda` exist where they
+//! are built in. What is there is found at run time, without opening it.
 
-use serde::{Deserialize, Serialize};
+use std::str::FromStr;
 
-/// A device by its spelling: `auto`, `cpu`, `gpu:0`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeviceSpec;
+use burn::tensor::Device;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A device by its spelling: `auto`, `cpu`, `gpu`, `gpu:1`, `vulkan:0`, `cuda:0`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceSpec {
+    class: Class,
+    index: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Auto,
+    Cpu,
+    Gpu,
+    Vulkan,
+    Cuda,
+}
+
+const CLASSES: [(Class, &str); 5] = [
+    (Class::Auto, "auto"),
+    (Class::Cpu, "cpu"),
+    (Class::Gpu, "gpu"),
+    (Class::Vulkan, "vulkan"),
+    (Class::Cuda, "cuda"),
+];
+
+/// A device that is asked for and cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    /// The spelling.
+    #[error("`{0}` is not a device; write auto, cpu, gpu, gpu:N, vulkan:N or cuda:N")]
+    Spelling(String),
+    /// The program was built without it.
+    #[error("`{device}` is not built in; build with `--features {feature}`, or take one of: {}", names(.found))]
+    NotBuilt {
+        /// What was asked for.
+        device: String,
+        /// What would have it.
+        feature: &'static str,
+        /// What there is.
+        found: Vec<Found>,
+    },
+    /// The machine has no such device.
+    #[error("there is no device `{device}` on this machine; there is: {}", names(.found))]
+    Absent {
+        /// What was asked for.
+        device: String,
+        /// What there is.
+        found: Vec<Found>,
+    },
+    /// It is there but does not start.
+    #[error("device `{device}` does not start: {message}")]
+    Start {
+        /// What was asked for.
+        device: String,
+        /// Why, as its driver says.
+        message: String,
+    },
+}
+
+/// A device of this machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// How it is asked for.
+    pub spec: DeviceSpec,
+    /// Its own name: `Intel(R) Xeon(R) ..`, `NVIDIA H100`.
+    pub name: String,
+    /// What it is: `processor`, `discrete gpu`, `integrated gpu`, `virtual gpu`, `software gpu`.
+    pub kind: &'static str,
+    /// Its memory in bytes, where it says so.
+    pub memory: Option<u64>,
+}
+
+impl Found {
+    /// Whether it is a real GPU, which `auto` takes before the CPU.
+    pub fn is_real_gpu(&self) -> bool {
+        self.spec.class != Class::Cpu && self.kind != "software gpu"
+    }
+}
+
+fn names(found: &[Found]) -> String {
+    let names: Vec<_> = found
+        .iter()
+        .map(|found| format!("{} ({}, {})", found.spec, found.name, found.kind))
+        .collect();
+    names.join(", ")
+}
+
+impl DeviceSpec {
+    /// The CPU.
+    pub const CPU: Self = Self {
+        class: Class::Cpu,
+        index: 0,
+    };
+
+    /// Whatever is best here.
+    pub const AUTO: Self = Self {
+        class: Class::Auto,
+        index: 0,
+    };
+
+    /// Reads a spelling.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn parse(text: &str) -> Result<Self, DeviceError> {
+        let error = || DeviceError::Spelling(text.to_owned());
+        let (name, index) = match text.split_once(':') {
+            Some((name, index)) => (name, Some(index.parse().map_err(|_| error())?)),
+            None => (text, None),
+        };
+        let (class, _) = CLASSES.iter().find(|(_, known)| *known == name).ok_or_else(error)?;
+        if index.is_some() && matches!(class, Class::Auto | Class::Cpu) {
+            return Err(error());
+        }
+        Ok(Self {
+            class: *class,
+            index: index.unwrap_or(0),
+        })
+    }
+
+    /// The device that this spelling means here: `auto` becomes a real GPU if there is one and the CPU
+    /// otherwise.
+    ///
+    /// # Errors
+    /// When it is not built in or not there; the error says what is.
+    pub fn resolve(&self) -> Result<Self, DeviceError> {
+        if self.class == Class::Cpu {
+            return Ok(*self);
+        }
+        let found = list();
+        if self.class == Class::Auto {
+            let best = found.iter().find(|found| found.is_real_gpu());
+            return Ok(best.map_or(Self::CPU, |found| found.spec));
+        }
+        let missing = match self.class {
+            Class::Gpu if !cfg!(feature = "gpu") => Some("gpu"),
+            Class::Vulkan if !cfg!(feature = "vulkan") => Some("vulkan"),
+            Class::Cuda if !cfg!(feature = "cuda") => Some("cuda"),
+            _ => None,
+        };
+        let device = self.to_string();
+        if let Some(feature) = missing {
+            return Err(DeviceError::NotBuilt { device, feature, found });
+        }
+        if found.iter().any(|found| found.spec == *self) {
+            Ok(*self)
+        } else {
+            Err(DeviceError::Absent { device, found })
+        }
+    }
+
+    /// Opens it, without autodiff; training adds `.autodiff()`.
+    ///
+    /// # Errors
+    /// When it is not there or does not start.
+    pub fn open(&self) -> Result<Device, DeviceError> {
+        let device = self.resolve()?;
+        match device.class {
+            Class::Auto => unreachable!("resolve names a device"),
+            Class::Cpu => Ok(Device::flex()),
+            Class::Gpu => open_graphics(device, false),
+            Class::Vulkan => open_graphics(device, true),
+            Class::Cuda => open_cuda(device),
+        }
+    }
+
+    /// How it rounds, for keys: results of one class are taken for results of another never.
+    ///
+    /// # Panics
+    /// For `auto`, which is no device: resolve it first.
+    pub fn numerics(&self) -> &'static str {
+        match self.class {
+            Class::Auto => panic!("auto is resolved before its numerics are asked for"),
+            Class::Cpu => "cpu",
+            Class::Gpu => "gpu",
+            Class::Vulkan => "vulkan",
+            Class::Cuda => "cuda",
+        }
+    }
+
+    /// Whether it is the CPU.
+    pub fn is_cpu(&self) -> bool {
+        self.class == Class::Cpu
+    }
+
+    /// The device for a person: `cpu (AMD EPYC 9B14)`.
+    pub fn describe(&self) -> String {
+        match list().into_iter().find(|found| found.spec == *self) {
+            Some(found) => format!("{self} ({})", found.name),
+            None => self.to_string(),
+        }
+    }
+}
+
+impl std::fmt::Display for DeviceSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (_, name) = CLASSES
+            .iter()
+            .find(|(class, _)| *class == self.class)
+            .expect("every class has a name");
+        match self.class {
+            Class::Auto | Class::Cpu => f.write_str(name),
+            Class::Gpu | Class::Vulkan | Class::Cuda => write!(f, "{name}:{}", self.index),
+        }
+    }
+}
+
+impl FromStr for DeviceSpec {
+    type Err = DeviceError;
+
+    fn from_str(text: &str) -> Result<Self, DeviceError> {
+        Self::parse(text)
+    }
+}
+
+impl Serialize for DeviceSpec {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for DeviceSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Whether a tensor's device computes on the CPU, where fused operations run.
+pub(crate) fn is_cpu(device: &Device) -> bool {
+    device.clone().without_autodiff() == Device::flex()
+}
+
+/// All devices of this machine that are built in, best first, the CPU last before software GPUs.
+pub fn list() -> Vec<Found> {
+    let mut found = cuda_devices();
+    found.extend(graphics_devices(Class::Vulkan));
+    found.extend(graphics_devices(Class::Gpu));
+    found.push(processor());
+    // stable: a real GPU is better than the CPU, and that than a GPU in software
+    found.sort_by_key(|found| match (found.spec.class, found.kind) {
+        (Class::Cuda, _) => 0,
+        (Class::Cpu, _) => 2,
+        (_, "software gpu") => 3,
+        _ => 1,
+    });
+    found
+}
+
+fn processor() -> Found {
+    let mut system = sysinfo::System::new();
+    system.refresh_cpu_list(sysinfo::CpuRefreshKind::nothing());
+    system.refresh_memory();
+    let name = system
+        .cpus()
+        .first()
+        .map(|cpu| cpu.brand().trim().to_owned())
+        .filter(|brand| !brand.is_empty())
+        .unwrap_or_else(|| std::env::consts::ARCH.to_owned());
+    Found {
+        spec: DeviceSpec::CPU,
+        name,
+        kind: "processor",
+        memory: Some(system.total_memory()),
+    }
+}
+
+#[cfg(not(feature = "gpu"))]
+fn graphics_devices(_: Class) -> Vec<Found> {
+    Vec::new()
+}
+
+#[cfg(not(feature = "gpu"))]
+fn open_graphics(device: DeviceSpec, _: bool) -> Result<Device, DeviceError> {
+    unreachable!("{device} does not resolve in this build")
+}
+
+#[cfg(feature = "gpu")]
+use graphics::{devices as graphics_devices, open as open_graphics};
+
+#[cfg(feature = "gpu")]
+mod graphics {
+    use std::sync::OnceLock;
+
+    use burn::tensor::wgpu::{WgpuBackend, WgpuInitError};
+    use burn::tensor::{Device, DeviceKind};
+    use burn_wgpu::graphics::AutoGraphicsApi;
+    use burn_wgpu::wgpu;
+
+    use super::{Class, DeviceError, DeviceSpec, Found};
+
+    /// The adapters of the graphics API that burn will settle on: the first in its order that has a
+    /// GPU, or else the first that has anything. Asked once: instances that come and go upset drivers.
+    fn adapters(class: Class) -> &'static [wgpu::AdapterInfo] {
+        static ANY: OnceLock<Vec<wgpu::AdapterInfo>> = OnceLock::new();
+        static VULKAN: OnceLock<Vec<wgpu::AdapterInfo>> = OnceLock::new();
+        match class {
+            Class::Vulkan if cfg!(feature = "vulkan") => VULKAN.get_or_init(|| probe(wgpu::Backend::Vulkan)),
+            Class::Vulkan => &[],
+            _ => ANY.get_or_init(|| {
+                let mut software = Vec::new();
+                for backend in AutoGraphicsApi::chain() {
+                    let found = probe(backend);
+                    if found.iter().any(|adapter| adapter.device_type != wgpu::DeviceType::Cpu) {
+                        return found;
+                    }
+                    if software.is_empty() {
+                        software = found;
+                    }
+                }
+                software
+            }),
+        }
+    }
+
+    fn probe(backend: wgpu::Backend) -> Vec<wgpu::AdapterInfo> {
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+            backends: backend.into(),
+            ..wgpu::InstanceDescriptor::new_without_display_handle()
+        });
+        let listing = instance.enumerate_adapters(backend.into());
+        block_on(listing).iter().map(wgpu::Adapter::get_info).collect()
+    }
+
+    /// Runs a future that is ready at once, as wgpu's listing is outside of a browser.
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        let mut future = std::pin::pin!(future);
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        loop {
+            match future.as_mut().poll(&mut context) {
+                std::task::Poll::Ready(value) => return value,
+                std::task::Poll::Pending => std::thread::yield_now(),
+            }
+        }
+    }
+
+    /// Each adapter that burn can address, with its kind's own count, real GPUs first.
+    fn addressed(class: Class) -> Vec<(DeviceKind, &'static str, String)> {
+        let mut counts = [0; 3];
+        let mut next = |kind: usize| {
+            counts[kind] += 1;
+            counts[kind] - 1
+        };
+        let mut list: Vec<(usize, (DeviceKind, &'static str, String))> = Vec::new();
+        for adapter in adapters(class) {
+            let name = adapter.name.clone();
+            let entry = match adapter.device_type {
+                wgpu::DeviceType::DiscreteGpu => (0, (DeviceKind::DiscreteGpu(next(0)), "discrete gpu", name)),
+                wgpu::DeviceType::IntegratedGpu => (1, (DeviceKind::IntegratedGpu(next(1)), "integrated gpu", name)),
+                wgpu::DeviceType::VirtualGpu => (2, (DeviceKind::VirtualGpu(next(2)), "virtual gpu", name)),
+                wgpu::DeviceType::Cpu => (3, (DeviceKind::Cpu, "software gpu", name)),
+                wgpu::DeviceType::Other => continue, // burn has no way to name it
+            };
+            list.push(entry);
+        }
+        list.sort_by_key(|(rank, _)| *rank);
+        list.dedup_by(|a, b| a.1.0 == DeviceKind::Cpu && b.1.0 == DeviceKind::Cpu);
+        list.into_iter().map(|(_, entry)| entry).collect()
+    }
+
+    pub(super) fn devices(class: Class) -> Vec<Found> {
+        addressed(class)
+            .into_iter()
+            .enumerate()
+            .map(|(index, (_, kind, name))| Found {
+                spec: DeviceSpec { class, index },
+                name,
+                kind,
+                memory: None, // wgpu does not tell
+            })
+            .collect()
+    }
+
+    pub(super) fn open(device: DeviceSpec, vulkan: bool) -> Result<Device, DeviceError> {
+        let (kind, _, _) = addressed(device.class)
+            .into_iter()
+            .nth(device.index)
+            .expect("a resolved device is in the list");
+        let api = if vulkan { WgpuBackend::Vulkan } else { WgpuBackend::Auto };
+        let started = Device::wgpu_options()
+            .device_kind(kind.clone())
+            .graphics_api(api)
+            .init();
+        match started {
+            Ok(started) => Ok(started),
+            // this process has opened it before
+            Err(WgpuInitError::Registration { .. }) => Ok(reopened(kind, vulkan)),
+            Err(error) => Err(DeviceError::Start {
+                device: device.to_string(),
+                message: error.to_string(),
+            }),
+        }
+    }
+
+    #[cfg(feature = "vulkan")]
+    fn reopened(kind: DeviceKind, vulkan: bool) -> Device {
+        if vulkan {
+            Device::vulkan(kind)
+        } else {
+            Device::wgpu(kind)
+        }
+    }
+
+    #[cfg(not(feature = "vulkan"))]
+    fn reopened(kind: DeviceKind, _: bool) -> Device {
+        Device::wgpu(kind)
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn cuda_devices() -> Vec<Found> {
+    use burn::tensor::DeviceType;
+    let count = Device::enumerate(DeviceType::Cuda).into_vec().len();
+    (0..count)
+        .map(|index| Found {
+            spec: DeviceSpec {
+                class: Class::Cuda,
+                index,
+            },
+            name: format!("CUDA device {index}"),
+            kind: "discrete gpu",
+            memory: None,
+        })
+        .collect()
+}
+
+#[cfg(feature = "cuda")]
+fn open_cuda(device: DeviceSpec) -> Result<Device, DeviceError> {
+    Ok(Device::cuda(device.index))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda_devices() -> Vec<Found> {
+    Vec::new()
+}
+
+#[cfg(not(feature = "cuda"))]
+fn open_cuda(device: DeviceSpec) -> Result<Device, DeviceError> {
+    unreachable!("{device} does not resolve in this build")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_round_trip_and_others_are_refused() {
+        for text in ["auto", "cpu", "gpu:0", "gpu:3", "vulkan:1", "cuda:0"] {
+            assert_eq!(DeviceSpec::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(DeviceSpec::parse("gpu").unwrap(), DeviceSpec::parse("gpu:0").unwrap());
+        for text in ["", "tpu", "cpu:1", "gpu:", "gpu:x", "GPU"] {
+            let error = DeviceSpec::parse(text).unwrap_err().to_string();
+            assert!(error.contains("write auto, cpu"), "{error}");
+        }
+        let json = serde_json::to_string(&DeviceSpec::CPU).unwrap();
+        assert_eq!(json, "\"cpu\"");
+        assert_eq!(serde_json::from_str::<DeviceSpec>(&json).unwrap(), DeviceSpec::CPU);
+    }
+
+    #[test]
+    fn auto_names_a_device_that_is_real_and_the_cpu_is_always_there() {
+        let auto = DeviceSpec::AUTO.resolve().unwrap();
+        let found = list();
+        let chosen = found.iter().find(|found| found.spec == auto).unwrap();
+        assert!(chosen.is_real_gpu() || auto.is_cpu());
+        assert!(found.iter().any(|found| found.spec.is_cpu() && found.memory > Some(0)));
+        assert!(is_cpu(&DeviceSpec::CPU.open().unwrap()));
+        assert!(is_cpu(&DeviceSpec::CPU.open().unwrap().autodiff()));
+    }
+
+    #[test]
+    fn what_is_absent_is_refused_with_what_there_is() {
+        let error = DeviceSpec::parse("gpu:99").unwrap().resolve().unwrap_err().to_string();
+        assert!(error.contains("gpu:99") && error.contains("cpu"), "{error}");
+    }
+}

@@ -10,7 +10,20 @@ use std::path::{Path, PathBuf};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     ("cli", &["steps", "execute", "plan", "pipeline", "store"]),
-    ("steps", &["train", "generate", "quantize", "metrics", "report", "prompt", "data", "tokenizer", "models"]),
+    (
+        "steps",
+        &[
+            "train",
+            "generate",
+            "quantize",
+            "metrics",
+            "report",
+            "prompt",
+            "data",
+            "tokenizer",
+            "models",
+        ],
+    ),
     ("execute", &["plan", "pipeline", "store"]),
     ("plan", &["pipeline", "store"]),
     ("pipeline", &[]),
@@ -36,7 +49,10 @@ const CONTRACT: &[&str] = &["step", "seed", "device"];
 /// Source files with their room and their text without test modules and comments.
 fn sources() -> Vec<(PathBuf, String, String)> {
     fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
-        let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut entries: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
         entries.sort();
         for path in entries {
             if path.is_dir() {
@@ -56,9 +72,17 @@ fn sources() -> Vec<(PathBuf, String, String)> {
             let first = inside.components().next().unwrap().as_os_str().to_str().unwrap();
             let room = first.strip_suffix(".rs").unwrap_or(first).to_owned();
             let is_test_file = path.file_name().is_some_and(|name| name == "tests.rs");
-            let text = if is_test_file { String::new() } else { fs::read_to_string(&path).unwrap() };
+            let text = if is_test_file {
+                String::new()
+            } else {
+                fs::read_to_string(&path).unwrap()
+            };
             let code = text.split("#[cfg(test)]\nmod ").next().unwrap();
-            let code = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+            let code = code
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"))
+                .collect::<Vec<_>>()
+                .join("\n");
             (path, room, code)
         })
         .collect()
@@ -107,7 +131,9 @@ fn rooms_use_only_what_the_table_allows() {
         if room == "lib" {
             continue;
         }
-        let allowed = table.get(room.as_str()).unwrap_or_else(|| panic!("room {room} is not in the table"));
+        let allowed = table
+            .get(room.as_str())
+            .unwrap_or_else(|| panic!("room {room} is not in the table"));
         for used in rooms_named(&code) {
             let is_room = table.contains_key(used.as_str());
             if is_room && used != room && !allowed.contains(&used.as_str()) && !CONTRACT.contains(&used.as_str()) {
@@ -131,7 +157,13 @@ fn only_cli_prints() {
 
 #[test]
 fn only_seed_makes_generators() {
-    let sources_of_chance = ["thread_rng", "rand::rng()", "from_entropy", "from_os_rng", "rand::random"];
+    let sources_of_chance = [
+        "thread_rng",
+        "rand::rng()",
+        "from_entropy",
+        "from_os_rng",
+        "rand::random",
+    ];
     let wrong: Vec<_> = sources()
         .into_iter()
         .filter(|(_, room, code)| room != "seed" && sources_of_chance.iter().any(|call| code.contains(call)))
@@ -148,7 +180,10 @@ fn only_device_and_kernels_name_a_backend() {
         .filter(|(_, room, code)| room != "device" && room != "kernels" && backends.iter().any(|b| code.contains(b)))
         .map(|(path, ..)| path)
         .collect();
-    assert!(wrong.is_empty(), "a burn backend is named outside device and kernels: {wrong:?}");
+    assert!(
+        wrong.is_empty(),
+        "a burn backend is named outside device and kernels: {wrong:?}"
+    );
 }
 
 #[test]
@@ -175,7 +210,10 @@ fn a_mod_file_holds_a_doc_a_trait_and_a_registry() {
 #[test]
 fn the_scanner_sees_all_forms_of_use() {
     assert_eq!(rooms_named("use crate::store::Store;"), ["store"]);
-    assert_eq!(rooms_named("use crate::{plan::{self, graph}, seed::Seed, store};"), ["plan", "seed", "store"]);
+    assert_eq!(
+        rooms_named("use crate::{plan::{self, graph}, seed::Seed, store};"),
+        ["plan", "seed", "store"]
+    );
     assert_eq!(rooms_named("let x = crate::data::read(); other_crate::foo"), ["data"]);
     assert!(rooms_named("$crate::data").is_empty());
 }

@@ -1,6 +1,46 @@
 //! The command line: one file a command. The only room that prints.
+//!
+//! Results go to standard output; progress and problems to standard error. Exit codes: 0 done, 1 a
+//! step failed (or a damaged store, of `verify`), 2 the file or the command line is wrong, 130
+//! interrupted.
 
-/// Runs the program; the exit code is the design's.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+mod arguments;
+mod completions;
+mod devices;
+mod failure;
+mod init;
+mod look;
+mod markdown;
+mod plan;
+mod print;
+mod run;
+mod schema;
+mod screen;
+mod show;
+mod validate;
+mod verify;
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Cli, Command};
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let Cli { global, command } = Cli::parse();
+    let outcome = match command {
+        Command::Run(arguments) => run::run(&global, &arguments),
+        Command::Plan(arguments) => plan::run(&global, &arguments),
+        Command::Validate(arguments) => validate::run(&global, &arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
+        Command::Devices => devices::run(&global),
+        Command::Init(arguments) => init::run(&global, &arguments),
+        Command::Show(arguments) => show::run(&global, &arguments),
+        Command::Verify => verify::run(&global),
+        Command::Worker(arguments) => worker::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
+    };
+    ExitCode::from(outcome.unwrap_or_else(|error| failure::tell(&error, global.json)))
 }

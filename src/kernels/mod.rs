@@ -1,1 +1,25 @@
-//! Operations over burn tensors, one file an operation, with the composed form beside any fused one.
+//! Operations over burn tensors, one file an operation: what a model's forward pass is made of.
+//!
+//! Each has a composed form, made of burn's own operations, which runs and differentiates on every
+//! device. Activations are flat, `[rows, width]` with `rows = batch · seq`, so that a product with a
+//! weight is one matrix product and not one for each sequence.
+
+mod activation;
+mod attention;
+mod cached_attention;
+mod cross_entropy;
+mod dropout;
+mod embedding;
+mod linear;
+mod norm;
+mod rotary;
+
+pub use activation::{gelu, swiglu};
+pub use attention::{Heads, attention};
+pub use cached_attention::{KeyValues, cached_attention};
+pub use cross_entropy::cross_entropy;
+pub use dropout::{Dropout, dropout};
+pub use embedding::embedding;
+pub use linear::{Orientation, joined_linear, linear};
+pub use norm::{layer_norm, rms_norm};
+pub use rotary::{Rotation, rotary};

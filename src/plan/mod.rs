@@ -1,1 +1,17 @@
 //! What is known and what must run: the graph, the keys, the reasons.
+//!
+//! [`Planner::decide`] answers for one instance from what is known of its inputs; [`build`] asks it
+//! for all instances before anything runs, and `execute` asks it again as inputs become known. So
+//! the plan and the run cannot disagree, and a step whose input came out identical is found cached.
+
+mod build;
+mod decide;
+mod graph;
+mod input;
+mod reason;
+
+pub use build::{Plan, Planned, State, build};
+pub use decide::{Decision, Made, Planner};
+pub use graph::{Graph, ancestors, descendants, graph};
+pub use input::{input_of, lineage_of};
+pub use reason::{Difference, differences};

@@ -7,18 +7,32 @@ use serde_json::{Map, Value};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub enum Event {
-    /// How far the work is: `done` of `total` (0: unknown) in `unit`s ("updates", "samples").
+    /// How far the work is: `done` of `total` units ("updates", "samples").
     Progress {
+        /// Units done.
         done: u64,
+        /// Units in all; 0 when not known.
         total: u64,
+        /// What is counted, in the plural.
         unit: String,
         /// What the line shows besides: `loss 2.31, 7,120 tok/s`.
         message: String,
     },
     /// Measured values at a point of the work, for the record of the run (speeds, losses).
-    Metric { step: u64, values: Map<String, Value> },
+    Metric {
+        /// The point: an update.
+        step: u64,
+        /// Values by name.
+        values: Map<String, Value>,
+    },
     /// A fact worth a line: `20,000 rows, 12 duplicates removed`.
-    Info { message: String },
+    Info {
+        /// The fact.
+        message: String,
+    },
     /// Something the user should look at; the work goes on.
-    Warning { message: String },
+    Warning {
+        /// The fact and the next move.
+        message: String,
+    },
 }

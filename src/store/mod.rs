@@ -1,1 +1,31 @@
-//! Objects, actions, attempts and locks on disk.
+//! What is already made, on disk: objects, actions, attempts, runs.
+//!
+//! ```text
+//! .fragua/
+//!   objects/ab/ab12…/           an artifact, as its step wrote it; never changed
+//!   objects/ab/ab12….json       its manifest: files, sizes, digests; their digest is the name
+//!   actions/KEY.json            a key's result, with everything that went into the key
+//!   attempts/KEY/               lock, checkpoints/, and one numbered folder an attempt
+//!   runs/ID/                    run.json and events.jsonl of one invocation
+//! ```
+//! Whatever is complete appears by one rename, so a process may end at any instruction and leave
+//! the store whole. Locks are the kernel's ([`std::fs::File::lock`]): one dies with its holder.
+
+mod actions;
+mod attempts;
+mod dependencies;
+mod durable;
+mod error;
+mod layout;
+mod manifest;
+mod objects;
+mod runs;
+
+pub use actions::{Action, Environment};
+pub use attempts::{Attempt, Claim};
+pub use dependencies::{Dependencies, canonical};
+pub use durable::{sync_tree, write_atomic, write_json};
+pub use error::StoreError;
+pub use layout::Store;
+pub use manifest::{FileEntry, Manifest};
+pub use objects::{Damage, Object};

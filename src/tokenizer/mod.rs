@@ -1,1 +1,23 @@
-//! Training and loading tokenizers.
+//! Tokenizers: trained, loaded, or taken from a published vocabulary, always as the `tokenizer.json`
+//! and `tokenizer_config.json` that Hugging Face reads.
+//!
+//! One file a source: [`train`] (byte-level BPE, characters, bytes), [`tiktoken`] (the GPT-2 to
+//! GPT-4o vocabularies). [`Tokenizer`] is what the others use.
+
+mod bpe;
+mod bytes;
+mod char;
+mod error;
+mod fast;
+mod format;
+mod loaded;
+mod special;
+
+pub mod tiktoken;
+pub mod train;
+
+pub use error::TokenizerError;
+pub use loaded::Tokenizer;
+pub use special::SpecialTokens;
+pub use tiktoken::Vocabulary;
+pub use train::Algorithm;

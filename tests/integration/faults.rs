@@ -18,8 +18,14 @@ fn wait_for_checkpoint(sandbox: &Sandbox, run: &mut Child) {
         if found {
             return;
         }
-        assert!(run.try_wait().unwrap().is_none(), "the run ended before its first checkpoint");
-        assert!(start.elapsed() < Duration::from_secs(120), "no checkpoint after two minutes");
+        assert!(
+            run.try_wait().unwrap().is_none(),
+            "the run ended before its first checkpoint"
+        );
+        assert!(
+            start.elapsed() < Duration::from_secs(120),
+            "no checkpoint after two minutes"
+        );
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -30,7 +36,9 @@ fn workers(sandbox: &Sandbox) -> Vec<u32> {
     let here = sandbox.path().canonicalize().unwrap();
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Ok(process) = entry.file_name().to_string_lossy().parse() else { continue };
+        let Ok(process) = entry.file_name().to_string_lossy().parse() else {
+            continue;
+        };
         let command = std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
         let at = std::fs::read_link(entry.path().join("cwd")).unwrap_or_default();
         if command.contains("\0worker\0") && (at.starts_with(&here) || command.contains(here.to_str().unwrap())) {
@@ -42,7 +50,13 @@ fn workers(sandbox: &Sandbox) -> Vec<u32> {
 
 #[cfg(target_os = "linux")]
 fn kill(process: u32) {
-    assert!(std::process::Command::new("kill").args(["-9", &process.to_string()]).status().unwrap().success());
+    assert!(
+        std::process::Command::new("kill")
+            .args(["-9", &process.to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 /// A training long enough to be killed in its middle.
@@ -90,7 +104,10 @@ fn a_killed_coordinator_leaves_no_worker_and_a_whole_store() {
 fn a_damaged_object_is_a_miss_with_a_warning() {
     let sandbox = Sandbox::tiny();
     let first = sandbox.run(&[]);
-    let weights = sandbox.files(".fragua/objects").into_iter().filter(|path| path.ends_with("model.safetensors"));
+    let weights = sandbox
+        .files(".fragua/objects")
+        .into_iter()
+        .filter(|path| path.ends_with("model.safetensors"));
     for path in weights {
         let mut bytes = std::fs::read(&path).unwrap();
         let last = bytes.len() - 1;
@@ -105,20 +122,33 @@ fn a_damaged_object_is_a_miss_with_a_warning() {
     assert_eq!(verified.code, Some(1), "{}", verified.out);
     let outcome = sandbox.try_run(&[]);
     assert_eq!(outcome.code, Some(0), "{}{}", outcome.out, outcome.err);
-    assert!(outcome.out.contains("damaged") || outcome.err.contains("damaged"), "{}{}", outcome.out, outcome.err);
+    assert!(
+        outcome.out.contains("damaged") || outcome.err.contains("damaged"),
+        "{}{}",
+        outcome.out,
+        outcome.err
+    );
     assert_eq!(sandbox.digests(&first), sandbox.digests(&outcome.finished()));
 }
 
 #[test]
 fn a_failing_step_blocks_what_depends_on_it_and_shows_why() {
     let sandbox = Sandbox::tiny();
-    sandbox.write("rows.jsonl", "{\"dialogue\": \"a\", \"summary\": \"b\"}\n{\"dialogue\": oops}\n");
+    sandbox.write(
+        "rows.jsonl",
+        "{\"dialogue\": \"a\", \"summary\": \"b\"}\n{\"dialogue\": oops}\n",
+    );
     let outcome = sandbox.try_run(&[]);
     assert_eq!(outcome.code, Some(1));
     let finished = outcome.finished();
     assert_eq!(finished["failed"], 1, "{finished}");
     assert!(finished["blocked"].as_u64().unwrap() > 10);
-    assert!(outcome.out.contains("rows.jsonl:2") || outcome.err.contains("rows.jsonl:2"), "{}{}", outcome.out, outcome.err);
+    assert!(
+        outcome.out.contains("rows.jsonl:2") || outcome.err.contains("rows.jsonl:2"),
+        "{}{}",
+        outcome.out,
+        outcome.err
+    );
 }
 
 #[test]
@@ -136,9 +166,16 @@ fn problems_of_a_file_end_with_2_and_as_json_on_request() {
     let errors: Value = serde_json::from_str(outcome.out.trim()).unwrap();
     let errors = errors["errors"].as_array().unwrap();
     assert!(errors.len() >= 2);
-    assert!(errors.iter().all(|error| error["line"].as_u64().unwrap() > 0 && error["column"].as_u64().unwrap() > 0));
+    assert!(
+        errors
+            .iter()
+            .all(|error| error["line"].as_u64().unwrap() > 0 && error["column"].as_u64().unwrap() > 0)
+    );
     assert_eq!(sandbox.fragua(&["run", "nowhere.yaml"]).code, Some(2));
-    assert_eq!(sandbox.fragua(&["run", "pipeline.yaml", "--device", "tpu"]).code, Some(2));
+    assert_eq!(
+        sandbox.fragua(&["run", "pipeline.yaml", "--device", "tpu"]).code,
+        Some(2)
+    );
     assert_eq!(sandbox.fragua(&["runn"]).code, Some(2));
 }
 

@@ -40,7 +40,9 @@ steps:
     let outcome = sandbox.fragua(&["run", "gpu.yaml", "--json", "--device", "gpu"]);
     assert_eq!(outcome.code, Some(0), "{}{}", outcome.out, outcome.err);
     let gpu = outcome.finished();
-    let on_cpu = sandbox.fragua(&["run", "gpu.yaml", "--json", "--device", "cpu"]).finished();
+    let on_cpu = sandbox
+        .fragua(&["run", "gpu.yaml", "--json", "--device", "cpu"])
+        .finished();
     assert_eq!(on_cpu["executed"], 1, "another numerics class is another key: {on_cpu}");
     let (gpu, cpu) = (sandbox.digests(&gpu), sandbox.digests(&on_cpu));
     assert_eq!(gpu["words"], cpu["words"]);
@@ -53,7 +55,9 @@ steps:
         .map(|path| {
             let text = std::fs::read_to_string(path).unwrap();
             let facts: serde_json::Value = serde_json::from_str(&text).unwrap();
-            facts["best_validation_loss"].as_f64().unwrap_or_else(|| panic!("{text}"))
+            facts["best_validation_loss"]
+                .as_f64()
+                .unwrap_or_else(|| panic!("{text}"))
         })
         .collect();
     assert_eq!(losses.len(), 2);

@@ -11,8 +11,14 @@ fn a_run_ends_in_a_report_and_a_second_one_executes_nothing() {
     assert!(first["executed"].as_u64().unwrap() >= 19, "{first}");
     assert_eq!(first["failed"], 0);
     let page = std::fs::read_to_string(first["report"].as_str().unwrap()).unwrap();
-    assert!(page.contains("rouge") && page.contains("<svg"), "a page with scores and charts");
-    assert!(!page.contains("http://") || !page.contains("src=\"http"), "nothing from a network");
+    assert!(
+        page.contains("rouge") && page.contains("<svg"),
+        "a page with scores and charts"
+    );
+    assert!(
+        !page.contains("http://") || !page.contains("src=\"http"),
+        "nothing from a network"
+    );
 
     let second = sandbox.run(&[]);
     assert_eq!(second["executed"], 0, "{second}");
@@ -28,13 +34,20 @@ fn a_changed_setting_runs_again_exactly_what_depends_on_it() {
     // Sampling touches answers, scores and report, and no model.
     sandbox.edit("max_new_tokens: 8", "max_new_tokens: 6");
     let states = sandbox.plan(&[]);
-    let not_cached: Vec<_> = states.iter().filter(|(_, state)| *state != "cached").map(|(name, _)| name).collect();
+    let not_cached: Vec<_> = states
+        .iter()
+        .filter(|(_, state)| *state != "cached")
+        .map(|(name, _)| name)
+        .collect();
     assert_eq!(not_cached.len(), 6 + 6 + 1, "{not_cached:?}");
     let run = sandbox.run(&[]);
     assert!(run["executed"].as_u64().unwrap() <= 13);
 
     // A comment, an order of keys, a renamed parameter: cosmetic.
-    sandbox.edit("params: {updates: 12, width: 32, rate: 1e-3}", "params: {width: 32, updates: 12, rate: 0.001} # same");
+    sandbox.edit(
+        "params: {updates: 12, width: 32, rate: 1e-3}",
+        "params: {width: 32, updates: 12, rate: 0.001} # same",
+    );
     assert_eq!(sandbox.run(&[])["executed"], 0);
 
     // Weights: everything below them, and not the dataset, tokenizer or encoding.
@@ -42,7 +55,13 @@ fn a_changed_setting_runs_again_exactly_what_depends_on_it() {
     assert_eq!(states["rows"], "cached");
     assert_eq!(states["words"], "cached");
     assert_eq!(states["base"], "run");
-    assert!(states.iter().filter(|(name, _)| name.starts_with("encode(")).all(|(_, state)| state == "cached"), "{states:?}");
+    assert!(
+        states
+            .iter()
+            .filter(|(name, _)| name.starts_with("encode("))
+            .all(|(_, state)| state == "cached"),
+        "{states:?}"
+    );
 }
 
 #[test]
@@ -60,7 +79,13 @@ fn artifacts_are_files_that_other_tools_open() {
     let sandbox = Sandbox::tiny();
     sandbox.run(&[]);
     let objects = sandbox.files(".fragua/objects");
-    let named = |name: &str| objects.iter().filter(|path| path.ends_with(name)).cloned().collect::<Vec<_>>();
+    let named = |name: &str| {
+        objects
+            .iter()
+            .filter(|path| path.ends_with(name))
+            .cloned()
+            .collect::<Vec<_>>()
+    };
     for config in named("config.json") {
         let config: Value = serde_json::from_slice(&std::fs::read(config).unwrap()).unwrap();
         assert_eq!(config["model_type"], "llama");
@@ -71,11 +96,24 @@ fn artifacts_are_files_that_other_tools_open() {
         tokenizers::Tokenizer::from_file(tokenizer).unwrap();
     }
     let generations = named("generations.jsonl");
-    assert_eq!(generations.len(), 6, "one a cell of the matrix, all of different content");
+    assert_eq!(
+        generations.len(),
+        6,
+        "one a cell of the matrix, all of different content"
+    );
     for file in generations {
         for line in std::fs::read_to_string(file).unwrap().lines() {
             let row: Value = serde_json::from_str(line).unwrap();
-            for field in ["id", "prompt", "output", "references", "finish", "prompt_tokens", "output_tokens", "seed"] {
+            for field in [
+                "id",
+                "prompt",
+                "output",
+                "references",
+                "finish",
+                "prompt_tokens",
+                "output_tokens",
+                "seed",
+            ] {
                 assert!(!row[field].is_null(), "{field} in {line}");
             }
         }
@@ -89,9 +127,25 @@ fn scores_csv_has_the_columns_that_scripts_rely_on() {
     let report = std::path::PathBuf::from(run["report"].as_str().unwrap());
     let mut scores = csv::Reader::from_path(report.with_file_name("scores.csv")).unwrap();
     let header: Vec<_> = scores.headers().unwrap().iter().map(str::to_owned).collect();
-    assert_eq!(header, ["generations", "model", "shots", "metric", "value", "n", "low", "high", "signature"]);
+    assert_eq!(
+        header,
+        [
+            "generations",
+            "model",
+            "shots",
+            "metric",
+            "value",
+            "n",
+            "low",
+            "high",
+            "signature"
+        ]
+    );
     let rows: Vec<_> = scores.records().map(Result::unwrap).collect();
     assert_eq!(rows.len() % 6, 0);
     assert!(rows.iter().any(|row| &row[3] == "rougeL"));
-    assert!(rows.iter().all(|row| row[5].parse::<u64>().unwrap() == 9 && row[4].parse::<f64>().unwrap().is_finite()));
+    assert!(
+        rows.iter()
+            .all(|row| row[5].parse::<u64>().unwrap() == 9 && row[4].parse::<f64>().unwrap().is_finite())
+    );
 }

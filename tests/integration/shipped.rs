@@ -22,7 +22,14 @@ fn every_shipped_pipeline_is_planned() {
             arguments.extend(["--set", "text=rows.jsonl"]);
         }
         let outcome = sandbox.fragua(&arguments);
-        assert_eq!(outcome.code, Some(0), "{}: {}{}", path.display(), outcome.out, outcome.err);
+        assert_eq!(
+            outcome.code,
+            Some(0),
+            "{}: {}{}",
+            path.display(),
+            outcome.out,
+            outcome.err
+        );
         count += 1;
     }
     assert!(count >= 2);
@@ -32,7 +39,10 @@ fn every_shipped_pipeline_is_planned() {
 fn the_shipped_schema_is_the_programs() {
     let outcome = Sandbox::tiny().fragua(&["schema"]);
     let shipped = std::fs::read_to_string(root().join("pipelines/pipeline.schema.json")).unwrap();
-    assert_eq!(shipped, outcome.out, "regenerate it: fragua schema > pipelines/pipeline.schema.json");
+    assert_eq!(
+        shipped, outcome.out,
+        "regenerate it: fragua schema > pipelines/pipeline.schema.json"
+    );
 }
 
 #[test]
@@ -42,7 +52,10 @@ fn every_kind_has_a_page_that_its_definition_writes() {
         assert_eq!(outcome.code, Some(0), "{}", outcome.err);
         let page = std::fs::read_to_string(root().join(format!("docs/steps/{}.md", kind.name))).unwrap();
         let name = kind.name;
-        assert!(page.contains(&outcome.out), "docs/steps/{name}.md is out of date: fragua schema --markdown {name}");
+        assert!(
+            page.contains(&outcome.out),
+            "docs/steps/{name}.md is out of date: fragua schema --markdown {name}"
+        );
     }
 }
 
@@ -58,5 +71,9 @@ fn the_starter_of_init_runs() {
         .expect("init writes a pipeline");
     let outcome = sandbox.fragua(&["plan", starter.to_str().unwrap(), "--device", "cpu"]);
     assert_eq!(outcome.code, Some(0), "{}", outcome.err);
-    assert_ne!(sandbox.fragua(&["init", "starter"]).code, Some(0), "a second init overwrites nothing");
+    assert_ne!(
+        sandbox.fragua(&["init", "starter"]).code,
+        Some(0),
+        "a second init overwrites nothing"
+    );
 }

@@ -55,7 +55,8 @@ steps:
     with: {scores: scores, baseline: {model: base, shots: 0}}
 "#;
 
-const PROMPT: &str = "{% block prompt %}{{ dialogue }}\nSummary:{% endblock %}{% block answer %} {{ summary }}{% endblock %}\n";
+const PROMPT: &str =
+    "{% block prompt %}{{ dialogue }}\nSummary:{% endblock %}{% block answer %} {{ summary }}{% endblock %}\n";
 
 /// A folder of a test's own; removed at its end.
 pub struct Sandbox {
@@ -65,7 +66,9 @@ pub struct Sandbox {
 impl Sandbox {
     /// The tiny pipeline with its rows and template.
     pub fn tiny() -> Self {
-        let sandbox = Self { folder: tempfile::tempdir().unwrap() };
+        let sandbox = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
         sandbox.write("pipeline.yaml", TINY);
         sandbox.write("prompt.jinja", PROMPT);
         let names = ["Ana", "Luis", "Marta", "Pablo", "Rosa"];
@@ -136,7 +139,11 @@ impl Sandbox {
     pub fn spawn_run(&self, more: &[&str]) -> Child {
         let mut arguments = vec!["run", "pipeline.yaml", "--json", "--device", "cpu"];
         arguments.extend(more);
-        self.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+        self.command(&arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
     }
 
     /// Instance → digest of its artifact, as `show` tells of a run.
@@ -147,7 +154,12 @@ impl Sandbox {
         let instances = shown["instances"].as_array().unwrap();
         instances
             .iter()
-            .map(|one| (one["name"].as_str().unwrap().to_owned(), one["digest"].as_str().unwrap().to_owned()))
+            .map(|one| {
+                (
+                    one["name"].as_str().unwrap().to_owned(),
+                    one["digest"].as_str().unwrap().to_owned(),
+                )
+            })
             .collect()
     }
 
@@ -161,7 +173,12 @@ impl Sandbox {
         let instances = plan["instances"].as_array().unwrap();
         instances
             .iter()
-            .map(|one| (one["name"].as_str().unwrap().to_owned(), one["state"].as_str().unwrap().to_owned()))
+            .map(|one| {
+                (
+                    one["name"].as_str().unwrap().to_owned(),
+                    one["state"].as_str().unwrap().to_owned(),
+                )
+            })
             .collect()
     }
 
@@ -170,7 +187,11 @@ impl Sandbox {
         fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
             for entry in std::fs::read_dir(folder).into_iter().flatten() {
                 let path = entry.unwrap().path();
-                if path.is_dir() { walk(&path, files) } else { files.push(path) }
+                if path.is_dir() {
+                    walk(&path, files)
+                } else {
+                    files.push(path)
+                }
             }
         }
         let mut files = Vec::new();
@@ -190,7 +211,11 @@ pub struct Outcome {
 impl Outcome {
     /// The last event of `run --json`.
     pub fn finished(&self) -> Value {
-        let last = self.out.lines().last().unwrap_or_else(|| panic!("no events: {}", self.err));
+        let last = self
+            .out
+            .lines()
+            .last()
+            .unwrap_or_else(|| panic!("no events: {}", self.err));
         let event: Value = serde_json::from_str(last).unwrap();
         assert_eq!(event["event"], "finished", "{last}");
         event

@@ -1,0 +1,250 @@
+//! What the command line understands.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::device::DeviceSpec;
+
+/// Runs language-model experiments from a YAML file: the steps, what they read from each other, and
+/// nothing else.
+#[derive(Debug, Parser)]
+#[command(
+    name = "fragua",
+    version,
+    propagate_version = true,
+    after_help = "Examples:
+  fragua init lab                      a commented pipeline with its data, to begin from
+  fragua run lab/pipeline.yaml         run what is not yet known; prints where the report is
+  fragua plan lab/pipeline.yaml        what would run, and why
+  fragua run lab/pipeline.yaml --set width=256
+
+Exit codes: 0 done, 1 a step failed, 2 the file or the command line is wrong, 130 interrupted."
+)]
+pub struct Cli {
+    /// What all commands take.
+    #[command(flatten)]
+    pub global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Where results are kept
+    #[arg(long, global = true, value_name = "DIR", default_value = ".fragua")]
+    pub store: PathBuf,
+
+    /// Where to compute: auto, cpu, gpu or gpu:N (and vulkan:N, cuda:N where built in)
+    #[arg(long, global = true, value_name = "DEVICE", default_value = "auto", value_parser = device)]
+    pub device: DeviceSpec,
+
+    /// Threads for all workers together [default: every core]
+    #[arg(long, global = true, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+
+    /// Print problems only, and the report's path
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+
+    /// Print JSON for programs
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+impl Global {
+    /// Threads for all workers together.
+    pub fn threads(&self) -> usize {
+        let all = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.threads.map_or_else(all, usize::from)
+    }
+}
+
+fn device(text: &str) -> Result<DeviceSpec, String> {
+    DeviceSpec::parse(text).map_err(|error| error.to_string())
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a pipeline: what is not yet known, and nothing else
+    #[command(after_help = "Examples:
+  fragua run pipelines/quickstart.yaml
+  fragua run lab.yaml --set width=256 --set train.updates=500
+  fragua run lab.yaml --device cpu --threads 2 --jobs 2
+  fragua run lab.yaml --json | tail -1 | jq -r .report
+
+Ctrl-C once stops after the next checkpoint, twice stops now; the same command goes on later.")]
+    Run(RunArguments),
+
+    /// Show what would run, and why
+    #[command(
+        after_help = "States: cached (the result is known), run, maybe (it waits for an input that may come out
+as it once was), blocked (it cannot run).
+
+Examples:
+  fragua plan lab.yaml
+  fragua plan lab.yaml --set learning_rate=3e-4"
+    )]
+    Plan(FileArguments),
+
+    /// Check a pipeline file: every problem at once, each with its place
+    #[command(after_help = "Examples:
+  fragua validate lab.yaml
+  fragua validate lab.yaml --json")]
+    Validate(FileArguments),
+
+    /// Print the JSON Schema of pipeline files, or the reference page of a step kind
+    #[command(after_help = "Examples:
+  fragua schema > pipeline.schema.json
+  fragua schema --markdown pretrain")]
+    Schema(SchemaArguments),
+
+    /// List the devices that can compute
+    Devices,
+
+    /// Write a commented starter pipeline with its data
+    #[command(after_help = "Examples:
+  fragua init lab && fragua run lab/pipeline.yaml")]
+    Init(InitArguments),
+
+    /// Show what a run did
+    #[command(after_help = "Examples:
+  fragua show                  the last run
+  fragua show 20260131         the run whose name begins so
+  fragua show --json")]
+    Show(ShowArguments),
+
+    /// Digest every object in the store again
+    Verify,
+
+    /// Do the work of one attempt (started by `run`)
+    #[command(hide = true)]
+    Worker(WorkerArguments),
+
+    /// Print completions for a shell
+    #[command(after_help = "Examples:
+  fragua completions bash > ~/.local/share/bash-completion/completions/fragua
+  fragua completions zsh > ~/.zfunc/_fragua")]
+    Completions(CompletionsArguments),
+}
+
+/// A pipeline file and its parameters.
+#[derive(Debug, Args)]
+pub struct FileArguments {
+    /// The pipeline file
+    pub file: PathBuf,
+
+    /// Set a parameter (repeatable; dots reach into nested ones)
+    #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
+    pub set: Vec<(String, String)>,
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    #[command(flatten)]
+    pub pipeline: FileArguments,
+
+    /// Steps to run side by side; they share the threads
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub jobs: NonZeroUsize,
+
+    /// Where reports are written to
+    #[arg(long, value_name = "DIR", default_value = "reports")]
+    pub reports: PathBuf,
+}
+
+/// `schema`.
+#[derive(Debug, Args)]
+pub struct SchemaArguments {
+    /// Print the reference page of this step kind instead
+    #[arg(long, value_name = "KIND")]
+    pub markdown: Option<String>,
+}
+
+/// `init`.
+#[derive(Debug, Args)]
+pub struct InitArguments {
+    /// The folder to write to
+    #[arg(default_value = ".")]
+    pub folder: PathBuf,
+}
+
+/// `show`.
+#[derive(Debug, Args)]
+pub struct ShowArguments {
+    /// The run, or the beginning of its name
+    #[arg(default_value = "last")]
+    pub run: String,
+}
+
+/// `worker`.
+#[derive(Debug, Args)]
+pub struct WorkerArguments {
+    /// The attempt's folder
+    pub attempt: PathBuf,
+}
+
+/// `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArguments {
+    /// The shell
+    pub shell: Shell,
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE, for example width=256".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_may_follow_the_command() {
+        let line = [
+            "fragua",
+            "run",
+            "a.yaml",
+            "--set",
+            "a.b=c=d",
+            "--json",
+            "--threads",
+            "2",
+        ];
+        let cli = Cli::try_parse_from(line).unwrap();
+        assert!(cli.global.json && cli.global.threads() == 2);
+        let Command::Run(run) = cli.command else {
+            panic!("not run")
+        };
+        assert_eq!(run.pipeline.set, [("a.b".to_owned(), "c=d".to_owned())]);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for line in [
+            vec!["fragua", "run", "a.yaml", "--set", "=1"],
+            vec!["fragua", "run", "a.yaml", "--set", "a"],
+            vec!["fragua", "run", "a.yaml", "--threads", "0"],
+            vec!["fragua", "run", "a.yaml", "--jobs", "0"],
+            vec!["fragua", "run", "a.yaml", "--device", "tpu"],
+            vec!["fragua", "run"],
+        ] {
+            assert_eq!(Cli::try_parse_from(&line).unwrap_err().exit_code(), 2, "{line:?}");
+        }
+    }
+}

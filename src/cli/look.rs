@@ -1,0 +1,31 @@
+//! What several commands begin with: the pipeline, the device.
+
+use super::arguments::{FileArguments, Global};
+use super::failure::Usage;
+use super::print::{error_colour, error_line};
+use crate::device::DeviceSpec;
+use crate::pipeline::{LoadOptions, Pipeline, load};
+use crate::steps::KINDS;
+
+/// Reads and resolves a pipeline file, and shows its warnings.
+pub fn pipeline(arguments: &FileArguments) -> anyhow::Result<Pipeline> {
+    let options = LoadOptions {
+        set: arguments.set.clone(),
+    };
+    let pipeline = load(&arguments.file, &options, KINDS)?;
+    for warning in &pipeline.warnings {
+        error_line(warning.render(error_colour()));
+    }
+    Ok(pipeline)
+}
+
+/// The device that was asked for, found; and how to call it.
+pub fn device(global: &Global) -> anyhow::Result<(DeviceSpec, String)> {
+    let device = global.device.resolve().map_err(|error| Usage(error.to_string()))?;
+    let mut name = device.describe();
+    if global.device == DeviceSpec::AUTO {
+        let why = if device.is_cpu() { "no GPU was found" } else { "the best that was found" };
+        name = format!("{name}, auto: {why}");
+    }
+    Ok((device, name))
+}

@@ -1,0 +1,90 @@
+//! `fragua run`.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::Context;
+
+use super::arguments::{Global, RunArguments};
+use super::look;
+use super::print::{counted, duration, line};
+use super::screen::{Mode, Screen};
+use crate::execute::{self, Local, Options, Outcome, RunRecord, RunState};
+use crate::store::Store;
+
+/// How often the user asked to stop.
+static STOPS: AtomicU32 = AtomicU32::new(0);
+
+/// Runs what is not yet known.
+pub fn run(global: &Global, arguments: &RunArguments) -> anyhow::Result<u8> {
+    let pipeline = look::pipeline(&arguments.pipeline)?;
+    let (device, device_name) = look::device(global)?;
+    let store = Store::open(&global.store)?;
+    let program = std::env::current_exe().context("cannot find this program's own file to start workers")?;
+    let mut launcher = Local::new(program, vec!["worker".into()]);
+    ctrlc::set_handler(|| {
+        if STOPS.fetch_add(1, Ordering::Relaxed) >= 2 {
+            std::process::exit(130); // workers notice by themselves
+        }
+    })
+    .context("cannot listen to Ctrl-C")?;
+    let options = Options {
+        device: &device,
+        device_name,
+        threads: global.threads(),
+        jobs: arguments.jobs.get(),
+        command: std::env::args().collect(),
+        reports: arguments.reports.clone(),
+        stops: &STOPS,
+    };
+    let mut screen = Screen::new(Mode::of(global));
+    let record = execute::run(&pipeline, &store, &options, &mut launcher, &mut |event| {
+        screen.show(event);
+    })?;
+    drop(screen);
+    if global.quiet && !global.json {
+        record.report.iter().for_each(line);
+    } else if !global.json {
+        summary(&record);
+    }
+    Ok(match record.outcome {
+        Outcome::Done => 0,
+        Outcome::Failed | Outcome::Unfinished => 1,
+        Outcome::Interrupted => 130,
+    })
+}
+
+fn summary(record: &RunRecord) {
+    let states = [
+        RunState::Executed,
+        RunState::Cached,
+        RunState::Failed,
+        RunState::Blocked,
+        RunState::Interrupted,
+        RunState::Pending,
+    ];
+    let counts = states
+        .into_iter()
+        .map(|state| (state, record.count(state)))
+        .filter(|(state, count)| *count > 0 || matches!(state, RunState::Executed | RunState::Cached))
+        .map(|(state, count)| format!("{count} {}", state.name()));
+    let counts: Vec<_> = counts.collect();
+    let word = match record.outcome {
+        Outcome::Done => "done",
+        Outcome::Failed | Outcome::Unfinished => "failed",
+        Outcome::Interrupted => "stopped",
+    };
+    let total = counted(record.instances.len(), "instance");
+    line(format!(
+        "{word} in {}: {total}, {}",
+        duration(record.seconds),
+        counts.join(", ")
+    ));
+    match record.outcome {
+        Outcome::Interrupted => line("the same command goes on from here"),
+        Outcome::Failed | Outcome::Unfinished => line(format!("details: fragua show {}", record.run)),
+        Outcome::Done => {}
+    }
+    if let Some(report) = &record.report {
+        line(format!("report: {report}"));
+    }
+}

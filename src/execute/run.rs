@@ -1,0 +1,139 @@
+//! One invocation, from its record's beginning to its end.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU32;
+use std::time::Instant;
+
+use super::coordinator::{Coordinator, Slot};
+use super::environment::Facts;
+use super::event::RunEvent;
+use super::export::export;
+use super::record::{InstanceRecord, Outcome, RunRecord, RunState};
+use super::task::Launcher;
+use crate::device::DeviceSpec;
+use crate::pipeline::Pipeline;
+use crate::plan::Planner;
+use crate::store::{Store, StoreError, write_json};
+
+/// How to run.
+pub struct Options<'a> {
+    /// The device, found and concrete.
+    pub device: &'a DeviceSpec,
+    /// How to call it.
+    pub device_name: String,
+    /// Threads for all workers together.
+    pub threads: usize,
+    /// Workers at a time.
+    pub jobs: usize,
+    /// The command line, for the record.
+    pub command: Vec<String>,
+    /// Where reports are exported to.
+    pub reports: PathBuf,
+    /// How often the user asked to stop: once, after checkpoints; twice, now.
+    pub stops: &'a AtomicU32,
+}
+
+/// What ends a run as a whole, and not only one instance of it.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecuteError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The system.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// Runs what is not yet known, tells what happens, and gives the record of it.
+///
+/// # Errors
+/// When the store or the run's record cannot be written. A step that fails is not an error here:
+/// the record says so.
+pub fn run(
+    pipeline: &Pipeline,
+    store: &Store,
+    options: &Options<'_>,
+    launcher: &mut dyn Launcher,
+    tell: &mut dyn FnMut(&RunEvent),
+) -> Result<RunRecord, ExecuteError> {
+    let clock = Instant::now();
+    let now = jiff::Timestamp::now();
+    let (run, folder) = store.new_run(&now.strftime("%Y%m%d-%H%M%S").to_string())?;
+    let path = folder.join("events.jsonl");
+    let events = File::create(&path).map_err(|source| ExecuteError::Write { path, source })?;
+    let record = new_record(pipeline, options, run, now);
+    write_json(&folder.join(RunRecord::FILE), &record)?;
+    let mut coordinator = Coordinator {
+        pipeline,
+        store,
+        options,
+        planner: Planner::new(pipeline, store, options.device),
+        made: vec![None; pipeline.instances.len()],
+        slots: pipeline.instances.iter().map(|_| Slot::Waiting).collect(),
+        record,
+        listener: tell,
+        events,
+    };
+    coordinator.tell(&RunEvent::Started {
+        run: coordinator.record.run.clone(),
+        pipeline: pipeline.name.clone(),
+        device: coordinator.record.environment.device.clone(),
+        threads: options.threads,
+        instances: pipeline.instances.len(),
+    });
+    let stopped = coordinator.work(launcher, &folder)?;
+    coordinator.record.outcome = match () {
+        () if coordinator.record.count(RunState::Failed) > 0 => Outcome::Failed,
+        () if stopped => Outcome::Interrupted,
+        () => Outcome::Done,
+    };
+    coordinator.record.seconds = clock.elapsed().as_secs_f64();
+    coordinator.record.report = export(pipeline, &coordinator.made, &coordinator.record, &options.reports)?;
+    write_json(&folder.join(RunRecord::FILE), &coordinator.record)?;
+    let record = coordinator.record.clone();
+    coordinator.tell(&RunEvent::Finished {
+        run: record.run.clone(),
+        executed: record.count(RunState::Executed),
+        cached: record.count(RunState::Cached),
+        failed: record.count(RunState::Failed),
+        blocked: record.count(RunState::Blocked),
+        interrupted: record.count(RunState::Interrupted) + record.count(RunState::Pending),
+        seconds: clock.elapsed().as_secs_f64(),
+        report: record.report.clone(),
+    });
+    Ok(record)
+}
+
+fn new_record(pipeline: &Pipeline, options: &Options<'_>, run: String, now: jiff::Timestamp) -> RunRecord {
+    let folder = pipeline.file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = fs::canonicalize(folder.unwrap_or(Path::new("."))).unwrap_or_default();
+    let instances = pipeline.instances.iter().map(|instance| InstanceRecord {
+        name: instance.name.clone(),
+        kind: instance.kind.name.into(),
+        state: RunState::Pending,
+        key: None,
+        digest: None,
+        seconds: None,
+        peak_bytes: None,
+        reasons: Vec::new(),
+    });
+    RunRecord {
+        run,
+        pipeline: pipeline.name.clone(),
+        file: pipeline.file.display().to_string(),
+        outcome: Outcome::Unfinished,
+        started: now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        seconds: 0.0,
+        command: options.command.clone(),
+        threads: options.threads,
+        report: None,
+        environment: Facts::gather(&folder, options.device_name.clone()),
+        instances: instances.collect(),
+    }
+}

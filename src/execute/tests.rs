@@ -1,0 +1,600 @@
+//! Runs of small made-up kinds, in real worker processes: this test binary starts itself.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::bail;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::*;
+use crate::device::DeviceSpec;
+use crate::pipeline::{Instance, Pipeline, Position};
+use crate::plan::{Plan, State, build};
+use crate::seed::Seed;
+use crate::step::{
+    ArtifactType, Context, Dataset, FilePath, Input, Interrupted, Key, KeyError, Kind, Needs, Ref, Refs, Step,
+    parse_as, schema_of,
+};
+use crate::store::Store;
+
+/// Writes a text; `mood` says what happens on the way.
+#[derive(Deserialize, JsonSchema)]
+struct Note {
+    text: String,
+    #[serde(default)]
+    mood: String,
+    #[serde(default)]
+    file: Option<FilePath>,
+}
+
+impl Step for Note {
+    fn key(&self, key: &mut Key) -> Result<(), KeyError> {
+        let Self { text, mood: _, file } = self;
+        key.set("text", text);
+        file.as_ref().map_or(Ok(()), |file| key.file("file", file))
+    }
+
+    fn run(&self, context: &Context) -> anyhow::Result<()> {
+        context.info("writing");
+        match (self.mood.as_str(), &self.file) {
+            ("error", _) => bail!("no ink"),
+            ("panic", _) => panic!("the pen broke"),
+            ("exit", _) => {
+                use std::io::Write;
+                writeln!(std::io::stderr(), "about to fall")?;
+                std::process::exit(7)
+            }
+            ("meddle", Some(file)) => fs::write(file.as_path(), "changed")?,
+            ("empty", _) => return Ok(()),
+            _ => {}
+        }
+        fs::create_dir(context.out.join("all"))?;
+        fs::write(context.out.join("all/text"), &self.text)?;
+        Ok(())
+    }
+}
+
+/// Upper case: different inputs can give the same.
+#[derive(Deserialize, JsonSchema)]
+struct Upper {
+    data: Ref<Dataset>,
+}
+
+impl Step for Upper {
+    fn key(&self, key: &mut Key) -> Result<(), KeyError> {
+        let Self { data } = self;
+        key.artifact("data", data);
+        Ok(())
+    }
+
+    fn run(&self, context: &Context) -> anyhow::Result<()> {
+        let text = fs::read_to_string(context.path(&self.data).join("text"))?;
+        fs::create_dir(context.out.join("all"))?;
+        fs::write(context.out.join("all/text"), text.to_uppercase())?;
+        Ok(())
+    }
+}
+
+/// Counts with a checkpoint each time, slowly.
+#[derive(Deserialize, JsonSchema)]
+struct Count {
+    to: u64,
+}
+
+impl Step for Count {
+    fn needs(&self) -> Needs {
+        Needs {
+            seed: true,
+            ..Needs::default()
+        }
+    }
+
+    fn key(&self, key: &mut Key) -> Result<(), KeyError> {
+        let Self { to } = self;
+        key.set("to", to);
+        Ok(())
+    }
+
+    fn run(&self, context: &Context) -> anyhow::Result<()> {
+        let checkpoint = context.checkpoints.join("count");
+        let begin = fs::read_to_string(&checkpoint).map_or(0, |text| text.parse().unwrap());
+        context.info(format!("begins at {begin}"));
+        for number in begin..self.to {
+            crate::store::write_atomic(&checkpoint, (number + 1).to_string().as_bytes())?;
+            context.progress(number + 1, self.to, "numbers", "");
+            if context.stopping() {
+                return Err(Interrupted.into());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        fs::write(
+            context.out.join("sum"),
+            format!("{} {}", self.to, context.seed().to_hex()),
+        )?;
+        Ok(())
+    }
+}
+
+/// A page about everything before it.
+#[derive(Deserialize, JsonSchema)]
+struct Page {
+    parts: Refs<Dataset>,
+}
+
+impl Step for Page {
+    fn needs(&self) -> Needs {
+        Needs {
+            lineage: true,
+            ..Needs::default()
+        }
+    }
+
+    fn key(&self, key: &mut Key) -> Result<(), KeyError> {
+        let Self { parts } = self;
+        key.artifacts("parts", parts);
+        Ok(())
+    }
+
+    fn run(&self, context: &Context) -> anyhow::Result<()> {
+        let names: Vec<_> = context.lineage.iter().map(|one| one.instance.as_str()).collect();
+        let place = r#"<script type="application/json" id="run-facts">null</script>"#;
+        let page = format!("<h1>{}</h1>{place}{}", context.pipeline.0, names.join(" "));
+        fs::write(context.out.join("index.html"), page)?;
+        Ok(())
+    }
+}
+
+macro_rules! kind {
+    ($name:literal, $settings:ident, $output:ident) => {
+        Kind {
+            name: $name,
+            about: "",
+            version: 1,
+            output: ArtifactType::$output,
+            example: "",
+            schema: schema_of::<$settings>,
+            parse: parse_as::<$settings>,
+        }
+    };
+}
+
+static KINDS: &[Kind] = &[
+    kind!("note", Note, Dataset),
+    kind!("upper", Upper, Dataset),
+    kind!("count", Count, Model),
+    kind!("page", Page, Report),
+];
+
+/// A worker process: not a test, but what [`Local`] starts here.
+#[test]
+#[ignore = "started by the other tests"]
+fn worker() {
+    let attempt = std::env::args().next_back().unwrap();
+    work(Path::new(&attempt), KINDS).unwrap();
+}
+
+struct Sandbox {
+    folder: tempfile::TempDir,
+    steps: Vec<(&'static str, &'static str, Value)>,
+}
+
+impl Sandbox {
+    fn new(steps: &[(&'static str, &'static str, Value)]) -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            steps: steps.to_vec(),
+        }
+    }
+
+    /// Changes a step's settings.
+    fn set(&mut self, name: &str, with: Value) {
+        let step = self.steps.iter_mut().find(|(step, ..)| *step == name).unwrap();
+        step.2 = with;
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn store(&self) -> Store {
+        Store::open(&self.path("store")).unwrap()
+    }
+
+    /// The steps resolved; strings that name an earlier step, or `step.part`, are references.
+    fn pipeline(&self) -> Pipeline {
+        let mut instances: Vec<Instance> = Vec::new();
+        for (name, kind, with) in &self.steps {
+            let kind = KINDS.iter().find(|known| known.name == *kind).unwrap();
+            let mut inputs = Vec::new();
+            let texts = with.as_object().unwrap().values().flat_map(|value| match value {
+                Value::Array(items) => items.clone(),
+                other => vec![other.clone()],
+            });
+            for text in texts.filter_map(|value| value.as_str().map(str::to_owned)) {
+                let (step, part) = text
+                    .split_once('.')
+                    .map_or((text.as_str(), None), |(step, part)| (step, Some(part)));
+                if let Some(from) = instances.iter().position(|instance| instance.name == step) {
+                    let input = Input {
+                        text: text.clone(),
+                        instance: step.into(),
+                        step: step.into(),
+                        kind: instances[from].kind.name.into(),
+                        artifact: instances[from].kind.output,
+                        part: part.map(str::to_owned),
+                        parts: vec!["all".into()],
+                        axes: Vec::new(),
+                        path: PathBuf::new(),
+                        digest: None,
+                    };
+                    inputs.push((from, input));
+                }
+            }
+            instances.push(Instance {
+                name: (*name).into(),
+                step: (*name).into(),
+                axes: Vec::new(),
+                kind,
+                settings: with.clone(),
+                shown: with.clone(),
+                work: (kind.parse)(with).unwrap(),
+                seed: Seed::root(42),
+                inputs,
+                derived: false,
+                at: Position { line: 1, column: 1 },
+            });
+        }
+        Pipeline {
+            name: "small".into(),
+            about: String::new(),
+            seed: 42,
+            file: self.path("small.yaml"),
+            params: Map::new(),
+            instances,
+            warnings: Vec::new(),
+        }
+    }
+
+    fn plan(&self) -> Plan {
+        build(&self.pipeline(), &self.store(), &DeviceSpec::CPU)
+    }
+
+    fn run(&self) -> (RunRecord, Vec<RunEvent>) {
+        self.run_with(1, &AtomicU32::new(0), &mut |_| ())
+    }
+
+    fn run_with(&self, jobs: usize, stops: &AtomicU32, hear: &mut dyn FnMut(&RunEvent)) -> (RunRecord, Vec<RunEvent>) {
+        let options = Options {
+            device: &DeviceSpec::CPU,
+            device_name: "cpu".into(),
+            threads: 2,
+            jobs,
+            command: vec!["fragua".into()],
+            reports: self.path("reports"),
+            stops,
+        };
+        let arguments = ["execute::tests::worker", "--exact", "--ignored", "--nocapture"];
+        let arguments = arguments.map(str::to_owned).to_vec();
+        let mut launcher = Local::new(std::env::current_exe().unwrap(), arguments);
+        let mut events = Vec::new();
+        let record = run(&self.pipeline(), &self.store(), &options, &mut launcher, &mut |event| {
+            events.push(event.clone());
+            hear(event);
+        });
+        (record.unwrap(), events)
+    }
+
+    /// The process of the worker that holds the sandbox's only unfinished attempt.
+    #[cfg(target_os = "linux")]
+    fn worker_process(&self) -> u32 {
+        let here = self.folder.path().to_str().unwrap();
+        let running = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+            let process = entry.file_name().to_str()?.parse().ok()?;
+            let command = fs::read_to_string(entry.path().join("cmdline")).ok()?;
+            (command.contains(here) && command.contains("--ignored")).then_some(process)
+        });
+        running.last().expect("a worker is running")
+    }
+}
+
+fn states(record: &RunRecord) -> BTreeMap<&str, RunState> {
+    record
+        .instances
+        .iter()
+        .map(|one| (one.name.as_str(), one.state))
+        .collect()
+}
+
+fn planned(plan: &Plan) -> BTreeMap<&str, State> {
+    plan.instances
+        .iter()
+        .map(|one| (one.name.as_str(), one.state))
+        .collect()
+}
+
+fn chain() -> Sandbox {
+    Sandbox::new(&[
+        ("a", "note", json!({"text": "hello"})),
+        ("b", "note", json!({"text": "other"})),
+        ("up", "upper", json!({"data": "a.all"})),
+        ("down", "upper", json!({"data": "up.all"})),
+        ("page", "page", json!({"parts": ["down", "b"]})),
+    ])
+}
+
+#[test]
+fn the_second_run_executes_nothing_and_a_change_what_depends_on_it() {
+    let mut sandbox = chain();
+    assert_eq!(sandbox.plan().count(State::Run), 5, "{:?}", sandbox.plan());
+    let (first, _) = sandbox.run();
+    assert_eq!(first.outcome, Outcome::Done);
+    assert_eq!(first.count(RunState::Executed), 5, "{first:?}");
+    assert_eq!(sandbox.plan().count(State::Cached), 5);
+    let (second, _) = sandbox.run();
+    assert_eq!(second.count(RunState::Cached), 5);
+    let digests = |record: &RunRecord| {
+        record
+            .instances
+            .iter()
+            .map(|one| one.digest.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(digests(&first), digests(&second));
+    assert!(first.instances.iter().all(|one| one.seconds.is_some()));
+
+    sandbox.set("b", json!({"text": "another", "mood": "fine"}));
+    let plan = sandbox.plan();
+    assert_eq!(plan.count(State::Cached), 3);
+    assert_eq!(plan.instances[1].reasons, ["text \"other\" → \"another\""]);
+    assert_eq!(plan.instances[4].state, State::Maybe);
+    assert_eq!(plan.instances[4].reasons, ["waits for b"]);
+    let (third, _) = sandbox.run();
+    assert_eq!(third.count(RunState::Executed), 2);
+}
+
+#[test]
+fn an_input_that_comes_out_the_same_ends_the_work_there() {
+    let mut sandbox = chain();
+    sandbox.run();
+    sandbox.set("a", json!({"text": "Hello"}));
+    let plan = sandbox.plan();
+    assert_eq!(
+        (planned(&plan)["a"], planned(&plan)["up"], planned(&plan)["down"]),
+        (State::Run, State::Maybe, State::Maybe)
+    );
+    let (record, _) = sandbox.run();
+    let states = states(&record);
+    assert_eq!(states["up"], RunState::Executed);
+    assert_eq!(states["down"], RunState::Cached);
+    // its lineage names the digests and settings of all ancestors
+    assert_eq!(states["page"], RunState::Executed);
+}
+
+#[test]
+fn a_failure_blocks_what_needs_it_and_nothing_else() {
+    for (mood, message) in [
+        ("error", "no ink"),
+        ("panic", "the pen broke"),
+        ("exit", "the worker ended with code 7"),
+        ("empty", "wrote no files"),
+    ] {
+        let mut sandbox = chain();
+        sandbox.set("a", json!({"text": "hello", "mood": mood}));
+        let (record, events) = sandbox.run();
+        assert_eq!(record.outcome, Outcome::Failed);
+        let states = states(&record);
+        assert_eq!(states["a"], RunState::Failed);
+        assert_eq!(
+            (states["up"], states["down"], states["page"]),
+            (RunState::Blocked, RunState::Blocked, RunState::Blocked)
+        );
+        assert_eq!(states["b"], RunState::Executed);
+        let told = events.iter().find_map(|event| match event {
+            RunEvent::Failed { message, log, .. } => Some((message.clone(), log.join("\n"))),
+            _ => None,
+        });
+        let (told, log) = told.unwrap();
+        assert!(told.contains(message), "{told}");
+        assert!(mood != "exit" || log.contains("about to fall"), "{log}");
+        assert!(events.contains(&RunEvent::Blocked {
+            instance: "down".into(),
+            by: "a".into()
+        }));
+        // the cure: the store holds nothing wrong
+        sandbox.set("a", json!({"text": "hello", "mood": "fine"}));
+        assert_eq!(sandbox.run().0.outcome, Outcome::Done);
+    }
+}
+
+#[test]
+fn a_file_that_changes_while_the_step_runs_is_not_entered_under_its_earlier_content() {
+    let mut sandbox = chain();
+    let file = sandbox.path("input.txt");
+    fs::write(&file, "before").unwrap();
+    sandbox.set("a", json!({"text": "x", "file": file, "mood": "meddle"}));
+    let (record, _) = sandbox.run();
+    assert!(
+        record.instances[0].reasons[0].contains("file changed while the step ran"),
+        "{record:?}"
+    );
+    assert_eq!(sandbox.run().0.outcome, Outcome::Done);
+    fs::remove_file(&file).unwrap();
+    let plan = sandbox.plan();
+    assert_eq!(planned(&plan)["a"], State::Blocked);
+    assert_eq!(planned(&plan)["page"], State::Blocked);
+    assert_eq!(sandbox.run().0.outcome, Outcome::Failed);
+}
+
+#[test]
+fn a_stopped_run_goes_on_from_its_checkpoint() {
+    let sandbox = Sandbox::new(&[
+        ("count", "count", json!({"to": 15})),
+        ("a", "note", json!({"text": "x"})),
+    ]);
+    let stops = AtomicU32::new(0);
+    let (record, _) = sandbox.run_with(1, &stops, &mut |event| {
+        if matches!(
+            event,
+            RunEvent::Worker {
+                event: crate::step::Event::Progress { .. },
+                ..
+            }
+        ) {
+            stops.store(1, Ordering::Relaxed);
+        }
+    });
+    assert_eq!(record.outcome, Outcome::Interrupted);
+    assert_eq!(states(&record)["count"], RunState::Interrupted);
+    assert_eq!(states(&record)["a"], RunState::Pending);
+    assert_eq!(
+        sandbox.plan().instances[0].reasons,
+        ["never run", "goes on from a checkpoint"]
+    );
+    let (record, events) = sandbox.run();
+    assert_eq!(record.outcome, Outcome::Done);
+    let began = events.iter().any(|event| match event {
+        RunEvent::Worker {
+            event: crate::step::Event::Info { message },
+            ..
+        } => message.starts_with("begins at ") && message != "begins at 0",
+        _ => false,
+    });
+    assert!(began, "{events:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_killed_worker_fails_its_instance_and_the_next_run_goes_on_to_the_same_bytes() {
+    let sandbox = Sandbox::new(&[("count", "count", json!({"to": 30}))]);
+    let mut killed = false;
+    let (record, _) = sandbox.run_with(1, &AtomicU32::new(0), &mut |event| {
+        let progress = matches!(
+            event,
+            RunEvent::Worker {
+                event: crate::step::Event::Progress { .. },
+                ..
+            }
+        );
+        if progress && !killed {
+            killed = true;
+            let process = sandbox.worker_process().to_string();
+            assert!(
+                std::process::Command::new("kill")
+                    .args(["-9", &process])
+                    .status()
+                    .unwrap()
+                    .success()
+            );
+        }
+    });
+    assert_eq!(record.outcome, Outcome::Failed);
+    assert!(
+        record.instances[0].reasons[0].contains("killed by signal 9"),
+        "{record:?}"
+    );
+    let (resumed, events) = sandbox.run();
+    assert!(
+        events
+            .iter()
+            .any(|event| matches!(event, RunEvent::Running { attempt: 2, .. }))
+    );
+    let whole = Sandbox::new(&[("count", "count", json!({"to": 30}))]);
+    assert_eq!(resumed.instances[0].digest, whole.run().0.instances[0].digest);
+    assert!(resumed.instances[0].digest.is_some());
+}
+
+#[test]
+fn work_that_was_done_but_not_entered_is_not_done_again() {
+    let sandbox = chain();
+    let (first, _) = sandbox.run();
+    // as if the coordinator had been killed between the worker's success and the entry
+    fs::remove_dir_all(sandbox.path("store/actions")).unwrap();
+    let (second, _) = sandbox.run();
+    assert_eq!(second.count(RunState::Cached), 5, "{second:?}");
+    assert_eq!(first.instances[4].digest, second.instances[4].digest);
+}
+
+#[test]
+fn two_runs_at_once_do_the_work_once() {
+    let sandbox = Sandbox::new(&[("count", "count", json!({"to": 10}))]);
+    let (one, two) = std::thread::scope(|scope| {
+        let one = scope.spawn(|| sandbox.run().0);
+        let two = scope.spawn(|| sandbox.run().0);
+        (one.join().unwrap(), two.join().unwrap())
+    });
+    assert_ne!(one.run, two.run);
+    assert_eq!(one.count(RunState::Executed) + two.count(RunState::Executed), 1);
+    assert_eq!(one.count(RunState::Cached) + two.count(RunState::Cached), 1);
+}
+
+#[test]
+fn equal_instances_side_by_side_run_once() {
+    let sandbox = Sandbox::new(&[
+        ("one", "count", json!({"to": 5})),
+        ("two", "count", json!({"to": 5})),
+        ("three", "count", json!({"to": 6})),
+    ]);
+    let (record, events) = sandbox.run_with(3, &AtomicU32::new(0), &mut |_| ());
+    assert_eq!(
+        (record.count(RunState::Executed), record.count(RunState::Cached)),
+        (2, 1)
+    );
+    assert!(!events.iter().any(|event| matches!(event, RunEvent::Waiting { .. })));
+}
+
+#[test]
+fn a_damaged_object_is_made_again_and_the_report_is_exported_with_the_facts() {
+    let sandbox = chain();
+    let (first, _) = sandbox.run();
+    let page = first.report.clone().unwrap();
+    let text = fs::read_to_string(&page).unwrap();
+    assert!(
+        text.contains(&first.run) && text.contains("\"state\":\"executed\""),
+        "{text}"
+    );
+    assert!(
+        text.starts_with("<h1>small</h1>") && text.ends_with("a b up down"),
+        "{text}"
+    );
+
+    let digest = first.instances[2].digest.clone().unwrap();
+    let object = sandbox.path("store/objects").join(&digest[..2]).join(&digest);
+    fs::remove_file(object.join("all/text")).unwrap();
+    let (second, events) = sandbox.run();
+    assert_eq!(states(&second)["up"], RunState::Executed);
+    assert_eq!(second.count(RunState::Cached), 4);
+    let warned = |event: &RunEvent| matches!(event, RunEvent::Warning { message, .. } if message.contains("damaged"));
+    assert!(events.iter().any(warned), "{events:?}");
+    assert!(fs::read_to_string(&page).unwrap().contains(&second.run));
+}
+
+#[test]
+fn events_are_json_lines_and_the_last_is_finished() {
+    let sandbox = Sandbox::new(&[("a", "note", json!({"text": "x"}))]);
+    let (record, events) = sandbox.run();
+    let lines: Vec<_> = events.iter().map(RunEvent::to_json).collect();
+    assert!(
+        lines
+            .iter()
+            .any(|line| line["event"] == "info" && line["instance"] == "a" && line["message"] == "writing")
+    );
+    let last = lines.last().unwrap();
+    for field in [
+        "event", "run", "executed", "cached", "failed", "blocked", "seconds", "report",
+    ] {
+        assert!(last.get(field).is_some(), "{field} in {last}");
+    }
+    assert_eq!(
+        (&last["event"], &last["executed"], &last["report"]),
+        (&json!("finished"), &json!(1), &Value::Null)
+    );
+    let (id, folder) = sandbox.store().run("last").unwrap();
+    assert_eq!(id, record.run);
+    let kept: RunRecord = serde_json::from_slice(&fs::read(folder.join(RunRecord::FILE)).unwrap()).unwrap();
+    assert_eq!(kept, record);
+}

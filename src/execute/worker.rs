@@ -1,0 +1,185 @@
+//! A worker: one process that does one attempt at one instance.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufRead, Write};
+use std::panic::{self, AssertUnwindSafe};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow, bail};
+use serde_json::Value;
+
+use super::task::{Exit, Task, WorkOutcome};
+use crate::seed::Seed;
+use crate::step::{Context, Digest, Event, Interrupted, Key, KeyError, Kind, Known, Step};
+use crate::store::{Manifest, sync_tree, write_json};
+
+/// Set by the coordinator's word.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Progress is for a screen: more often than this nobody sees it, and the file only grows.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+
+/// Does the work of an attempt's folder. The answer is in the exit record; what is returned says
+/// only whether one could be written.
+///
+/// # Errors
+/// When the task cannot be read or the exit record cannot be written.
+pub fn work(attempt: &Path, kinds: &'static [Kind]) -> anyhow::Result<WorkOutcome> {
+    watch_coordinator();
+    let start = Instant::now();
+    let path = attempt.join(Task::FILE);
+    let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let task: Task = serde_json::from_slice(&text).with_context(|| format!("{} is not a task", path.display()))?;
+    let _alone = wait_for_earlier_worker(&task.checkpoints)?;
+    // the coordinator has set RAYON_NUM_THREADS as well; this holds for a worker started by hand
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(task.threads)
+        .build_global()
+        .ok();
+    let number = task.attempt;
+    let (outcome, outputs) = match panic::catch_unwind(AssertUnwindSafe(|| perform(attempt, task, kinds))) {
+        Ok(Ok(manifest)) => (WorkOutcome::Succeeded, manifest),
+        Ok(Err(error)) if error.is::<Interrupted>() => (WorkOutcome::Interrupted, Manifest::default()),
+        Ok(Err(error)) => (failed(format!("{error:#}")), Manifest::default()),
+        Err(panic) => {
+            let said = panic.downcast_ref::<String>().map(String::as_str);
+            let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
+            let message = format!("the step panicked: {}", said.unwrap_or("without a message"));
+            (failed(message), Manifest::default())
+        }
+    };
+    let exit = Exit {
+        attempt: number,
+        outcome: outcome.clone(),
+        outputs,
+        seconds: start.elapsed().as_secs_f64(),
+        peak_bytes: peak_bytes(),
+    };
+    write_json(&attempt.join(Exit::FILE), &exit)?;
+    Ok(outcome)
+}
+
+fn failed(message: String) -> WorkOutcome {
+    WorkOutcome::Failed { message }
+}
+
+/// Runs the step and lists what it wrote, flushed to the disk.
+fn perform(attempt: &Path, task: Task, kinds: &'static [Kind]) -> anyhow::Result<Manifest> {
+    let kind = kinds
+        .iter()
+        .find(|kind| kind.name == task.kind)
+        .ok_or_else(|| anyhow!("this fragua has no kind `{}`", task.kind))?;
+    let step = (kind.parse)(&task.settings)
+        .map_err(|problem| anyhow!("settings do not parse: {}: {}", problem.path.join("."), problem.message))?;
+    let seed = match &task.seed {
+        Some(hex) => Seed::from_hex(hex).context("the task's seed is not 64 hexadecimal digits")?,
+        None => Seed::root(0), // the context refuses to give it
+    };
+    let out = attempt.join("out");
+    let digests: BTreeMap<String, Digest> = task
+        .inputs
+        .values()
+        .filter_map(|input| Some((input.text.clone(), input.digest.clone()?)))
+        .collect();
+    let context = Context {
+        out: out.clone(),
+        checkpoints: task.checkpoints,
+        threads: task.threads,
+        inputs: task.inputs,
+        lineage: task.lineage,
+        pipeline: task.pipeline,
+        needs: step.needs(),
+        seed,
+        device: task.device,
+        sink: event_file(attempt)?,
+        stop: &STOP,
+    };
+    step.run(&context)?;
+    let changed = changed_fields(step.as_ref(), &task.fields, &digests)?;
+    if !changed.is_empty() {
+        bail!("{} changed while the step ran: run again", changed.join(", "));
+    }
+    sync_tree(&out)?;
+    let manifest = Manifest::of_folder(&out)?;
+    if manifest.files.is_empty() {
+        bail!("the step wrote no files: a defect of kind `{}`", kind.name);
+    }
+    Ok(manifest)
+}
+
+/// The fields of the key that are no longer what the coordinator read: contents of files.
+fn changed_fields(
+    step: &dyn Step,
+    before: &BTreeMap<String, Value>,
+    digests: &BTreeMap<String, Digest>,
+) -> Result<Vec<String>, KeyError> {
+    let known = |text: &str| {
+        digests
+            .get(text)
+            .map_or(Known::Pending, |digest| Known::Digest(digest.clone()))
+    };
+    let mut key = Key::new(&known);
+    step.key(&mut key)?;
+    let (now, _) = key.finish();
+    let names = now.keys().chain(before.keys().filter(|name| !now.contains_key(*name)));
+    Ok(names
+        .filter(|name| now.get(*name) != before.get(*name))
+        .cloned()
+        .collect())
+}
+
+/// The sink of events: a line each, written at once.
+fn event_file(attempt: &Path) -> anyhow::Result<Box<dyn Fn(Event) + Send + Sync>> {
+    let path = attempt.join("events.jsonl");
+    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    let state = Mutex::new((file, None::<Instant>));
+    Ok(Box::new(move |event| {
+        let mut state = state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Event::Progress { done, total, .. } = &event {
+            let soon = state.1.is_some_and(|last| last.elapsed() < PROGRESS_EVERY);
+            if soon && done != total {
+                return;
+            }
+            state.1 = Some(Instant::now());
+        }
+        let mut line = serde_json::to_vec(&event).expect("an event is plain values");
+        line.push(b'\n');
+        state.0.write_all(&line).ok(); // a full disk must not end the work; the exit record will tell
+    }))
+}
+
+/// Listens to the coordinator. When its end of the pipe closes, it is gone, and so are we: the next
+/// run goes on from the last checkpoint.
+fn watch_coordinator() {
+    std::thread::spawn(|| {
+        for line in io::stdin().lock().lines() {
+            match line.as_deref() {
+                Ok("stop") => STOP.store(true, Ordering::Relaxed),
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        std::process::exit(3);
+    });
+}
+
+/// A worker whose coordinator was killed lives a moment longer. It holds this lock as long as it can
+/// write a checkpoint, so that two workers never write the same ones.
+fn wait_for_earlier_worker(checkpoints: &Path) -> anyhow::Result<File> {
+    let path = checkpoints.with_file_name("worker.lock");
+    let file = File::create(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+    Ok(file)
+}
+
+/// The most memory that this process has held at once (Linux: VmHWM).
+fn peak_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}

@@ -1,0 +1,167 @@
+//! One prompt in, one output out, token by token.
+
+use std::collections::BTreeSet;
+
+use super::stopping::{Finish, stop_at};
+use super::{GenerateError, NextToken, Sampling};
+use crate::seed::Seed;
+
+/// What decoding one prompt gave.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// The text, without the end token and what follows a stop text.
+    pub text: String,
+    /// Why it ended.
+    pub finish: Finish,
+    /// The tokens that were generated, the end token or those of a stop text included.
+    pub tokens: Vec<u32>,
+}
+
+/// Decodes one prompt.
+///
+/// `eos`: the tokens that end an output. `text`: the text of some tokens. The numbers are drawn from
+/// `seed`, one a token, so that an output depends on nothing but its own prompt and seed.
+///
+/// # Errors
+/// When the prompt is empty, or the model computes no usable logits.
+pub fn decode(
+    model: &mut dyn NextToken,
+    prompt: &[u32],
+    sampling: &Sampling,
+    eos: &[u32],
+    text: &dyn Fn(&[u32]) -> String,
+    seed: Seed,
+) -> Result<Output, GenerateError> {
+    if prompt.is_empty() {
+        return Err(GenerateError::EmptyPrompt);
+    }
+    let mut random = seed.rng();
+    let mut seen: BTreeSet<u32> = prompt.iter().copied().collect();
+    let mut tokens = Vec::with_capacity(sampling.max_new_tokens.min(4096));
+    let mut logits = model.extend(prompt)?;
+    loop {
+        let token = sampling.choose(&mut logits, &seen, &mut random)?;
+        tokens.push(token);
+        if eos.contains(&token) {
+            let text = text(&tokens[..tokens.len() - 1]);
+            let finish = Finish::Eos;
+            return Ok(Output { text, finish, tokens });
+        }
+        if !sampling.stop.is_empty() {
+            // the text as a whole: a stop text may begin inside an earlier token
+            let mut text = text(&tokens);
+            if let Some(end) = stop_at(&text, &sampling.stop) {
+                text.truncate(end);
+                let finish = Finish::Stop;
+                return Ok(Output { text, finish, tokens });
+            }
+        }
+        if tokens.len() >= sampling.max_new_tokens {
+            let text = text(&tokens);
+            let finish = Finish::Length;
+            return Ok(Output { text, finish, tokens });
+        }
+        seen.insert(token);
+        logits = model.extend(&[token])?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counts up: after token n comes n + 1, by a clear margin; keeps what it was given.
+    struct Counter {
+        vocabulary: usize,
+        given: Vec<u32>,
+    }
+
+    impl NextToken for Counter {
+        fn extend(&mut self, tokens: &[u32]) -> Result<Vec<f32>, GenerateError> {
+            self.given.extend(tokens);
+            let next = (*tokens.last().unwrap() as usize + 1) % self.vocabulary;
+            Ok((0..self.vocabulary)
+                .map(|token| if token == next { 4.0 } else { 1.0 })
+                .collect())
+        }
+    }
+
+    fn letters(tokens: &[u32]) -> String {
+        tokens
+            .iter()
+            .map(|&token| char::from(b'a' + u8::try_from(token).unwrap()))
+            .collect()
+    }
+
+    fn count(prompt: &[u32], sampling: &Sampling, seed: u64) -> (Output, Vec<u32>) {
+        let mut model = Counter {
+            vocabulary: 20,
+            given: Vec::new(),
+        };
+        let output = decode(&mut model, prompt, sampling, &[19], &letters, Seed::root(seed)).unwrap();
+        (output, model.given)
+    }
+
+    #[test]
+    fn ends_by_length_and_feeds_each_token_once() {
+        let sampling = Sampling {
+            max_new_tokens: 4,
+            ..Sampling::default()
+        };
+        let (output, given) = count(&[2, 3], &sampling, 0);
+        assert_eq!(output.text, "efgh");
+        assert_eq!(output.finish, Finish::Length);
+        assert_eq!(output.tokens, [4, 5, 6, 7]);
+        assert_eq!(given, [2, 3, 4, 5, 6]); // the last one is never fed
+    }
+
+    #[test]
+    fn ends_at_the_end_token_without_its_text() {
+        let (output, _) = count(&[15], &Sampling::default(), 0);
+        assert_eq!((output.text.as_str(), output.finish), ("qrs", Finish::Eos));
+        assert_eq!(output.tokens, [16, 17, 18, 19]);
+    }
+
+    #[test]
+    fn ends_before_a_stop_text_across_tokens() {
+        let sampling = Sampling {
+            stop: vec!["gh".into()],
+            ..Sampling::default()
+        };
+        let (output, _) = count(&[2], &sampling, 0);
+        assert_eq!((output.text.as_str(), output.finish), ("def", Finish::Stop));
+        assert_eq!(output.tokens.len(), 5);
+    }
+
+    #[test]
+    fn the_prompt_counts_for_the_repetition_penalty() {
+        let sampling = Sampling {
+            max_new_tokens: 1,
+            repetition_penalty: 1e9,
+            ..Sampling::default()
+        };
+        let (output, _) = count(&[5, 4], &sampling, 0); // 5 would come, but it is in the prompt
+        assert_eq!(output.tokens, [0]);
+    }
+
+    #[test]
+    fn sampling_repeats_by_seed() {
+        let sampling = Sampling {
+            max_new_tokens: 30,
+            temperature: 3.0,
+            ..Sampling::default()
+        };
+        assert_eq!(count(&[1], &sampling, 7), count(&[1], &sampling, 7));
+        assert_ne!(count(&[1], &sampling, 7), count(&[1], &sampling, 8));
+    }
+
+    #[test]
+    fn an_empty_prompt_is_an_error() {
+        let mut model = Counter {
+            vocabulary: 20,
+            given: Vec::new(),
+        };
+        let result = decode(&mut model, &[], &Sampling::default(), &[], &letters, Seed::root(0));
+        assert!(matches!(result, Err(GenerateError::EmptyPrompt)));
+    }
+}

@@ -1,0 +1,133 @@
+//! Real checkpoints through the whole of decoding, against what PyTorch and transformers gave.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::*;
+use crate::data::shared_for_tests;
+use crate::device::DeviceSpec;
+use crate::models::Model;
+use crate::seed::Seed;
+use crate::tokenizer::Tokenizer;
+
+struct Loaded {
+    model: Model,
+    tokenizer: Tokenizer,
+    device: burn::tensor::Device,
+    eos: Vec<u32>,
+}
+
+impl Loaded {
+    fn from(folder: &Path) -> Self {
+        let device = DeviceSpec::parse("cpu").unwrap().open().unwrap();
+        let tokenizer = Tokenizer::load(folder).unwrap();
+        Self {
+            model: Model::load(folder, &device).unwrap(),
+            eos: end_tokens(folder, &tokenizer).unwrap(),
+            tokenizer,
+            device,
+        }
+    }
+
+    fn decode(&self, prompt: &[u32], sampling: &Sampling, seed: Seed) -> Output {
+        let mut cached = Cached::new(&self.model, prompt.len() + sampling.max_new_tokens, &self.device);
+        let text = |tokens: &[u32]| self.tokenizer.decode(tokens);
+        decode(&mut cached, prompt, sampling, &self.eos, &text, seed).unwrap()
+    }
+}
+
+fn tokens(value: &Value) -> Vec<u32> {
+    serde_json::from_value(value.clone()).unwrap()
+}
+
+fn reference(folder: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(folder.join("reference.json")).unwrap()).unwrap()
+}
+
+fn fixtures() -> Vec<PathBuf> {
+    let names = ["tiny-gpt2", "tiny-llama-gqa"];
+    names
+        .iter()
+        .filter_map(|name| shared_for_tests(&format!("fixtures/{name}")))
+        .collect()
+}
+
+#[test]
+fn greedy_decoding_writes_what_transformers_writes() {
+    for folder in fixtures() {
+        let loaded = Loaded::from(&folder);
+        let reference = reference(&folder);
+        let prompt = tokens(&reference["input_ids"][0]);
+        assert_eq!(loaded.eos, [2]);
+        let sampling = Sampling {
+            max_new_tokens: 16,
+            ..Sampling::default()
+        };
+        let output = loaded.decode(&prompt, &sampling, Seed::root(0));
+        assert_eq!(
+            [prompt, output.tokens].concat(),
+            tokens(&reference["greedy"]),
+            "{folder:?}"
+        );
+        assert_eq!(output.text, reference["greedy_text"].as_str().unwrap());
+        assert_eq!(output.finish, Finish::Length);
+    }
+}
+
+#[test]
+fn a_real_model_tells_its_story() {
+    let Some(folder) = shared_for_tests("fixtures/stories260k") else {
+        return;
+    };
+    let loaded = Loaded::from(&folder);
+    let sampling = Sampling {
+        max_new_tokens: 199,
+        ..Sampling::default()
+    };
+    let output = loaded.decode(&[1], &sampling, Seed::root(0));
+    let begins = "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. One day, \
+                  she saw a big, red ball.";
+    assert!(output.text.trim().starts_with(begins), "{}", output.text);
+    assert!(
+        output.text.ends_with("Lily didn't want to help her mom, so"),
+        "{}",
+        output.text
+    );
+
+    let sampling = Sampling {
+        stop: vec!["red ball".into(), "park".into()],
+        ..sampling
+    };
+    let output = loaded.decode(&[1], &sampling, Seed::root(0));
+    assert_eq!(output.finish, Finish::Stop);
+    assert!(output.text.ends_with("to play outside in the "), "{}", output.text);
+}
+
+#[test]
+fn outputs_are_the_same_bytes_on_any_number_of_threads() {
+    for folder in fixtures() {
+        let loaded = Loaded::from(&folder);
+        let reference = reference(&folder);
+        let prompt = tokens(&reference["input_ids"][0]);
+        let sampling = Sampling {
+            max_new_tokens: 24,
+            temperature: 0.9,
+            top_k: 40,
+            top_p: 0.95,
+            repetition_penalty: 1.1,
+            ..Sampling::default()
+        };
+        let items: Vec<usize> = (0..12).collect();
+        let on = |threads| {
+            each(&items, threads, |&item| {
+                Ok::<_, ()>(loaded.decode(&prompt[item % 5..], &sampling, Seed::root(1).child(item)))
+            })
+            .unwrap()
+        };
+        let alone = on(1);
+        assert_eq!(alone, on(2));
+        assert_eq!(alone, on(5));
+        assert_ne!(alone[0].tokens, alone[5].tokens); // the same prompt, another seed
+    }
+}

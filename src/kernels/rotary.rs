@@ -1,0 +1,66 @@
+//! Rotary positions.
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::Heads;
+
+/// Rotary position embedding (Su et al. 2021): the pair of elements `i` and `i + width/2` of a head
+/// (Hugging Face's halves, not neighbours) is turned by `position · theta^(−2i/width)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rotation {
+    /// The base of the frequencies, usually 10,000.
+    pub theta: f32,
+    /// The position of the first row of each sequence.
+    pub start: usize,
+}
+
+impl Rotation {
+    /// Cosines and sines, `[seq, head_width/2]` each, in f32 arithmetic as Hugging Face has it.
+    pub(super) fn tables(&self, seq: usize, head_width: usize) -> (Vec<f32>, Vec<f32>) {
+        let half = head_width / 2;
+        let frequencies: Vec<f32> = (0..half)
+            .map(|i| 1.0 / (f64::from(self.theta).powf(2.0 * i as f64 / head_width as f64) as f32))
+            .collect();
+        let mut cosines = Vec::with_capacity(seq * half);
+        let mut sines = Vec::with_capacity(seq * half);
+        for position in self.start..self.start + seq {
+            for frequency in &frequencies {
+                let angle = f64::from(position as f32 * frequency);
+                cosines.push(angle.cos() as f32);
+                sines.push(angle.sin() as f32);
+            }
+        }
+        (cosines, sines)
+    }
+}
+
+/// Turns the queries and keys of `[batch·seq, (query + 2·key_value)·width]` rows
+/// `[queries | keys | values]`; the values pass through.
+pub fn rotary(packed: Tensor<2>, heads: Heads, seq: usize, rotation: Rotation) -> Tensor<2> {
+    composed(packed, heads, seq, rotation)
+}
+
+fn composed(packed: Tensor<2>, heads: Heads, seq: usize, rotation: Rotation) -> Tensor<2> {
+    let [rows, columns] = packed.dims();
+    let (batch, half) = (rows / seq, heads.width / 2);
+    let turned_heads = heads.query + heads.key_value;
+    let turned = turned_heads * heads.width;
+    let device: Device = packed.device();
+    let (cosines, sines) = rotation.tables(seq, heads.width);
+    let cosines = Tensor::<4>::from_data(TensorData::new(cosines, [1, seq, 1, half]), &device);
+    let sines = Tensor::<4>::from_data(TensorData::new(sines, [1, seq, 1, half]), &device);
+    // [rows, turned] → [batch, seq, head, head_width], halves apart
+    let x: Tensor<4> = packed
+        .clone()
+        .narrow(1, 0, turned)
+        .reshape([batch, seq, turned_heads, heads.width]);
+    let first = x.clone().narrow(3, 0, half);
+    let second = x.narrow(3, half, half);
+    let first_turned = first
+        .clone()
+        .mul(cosines.clone())
+        .sub(second.clone().mul(sines.clone()));
+    let second_turned = second.mul(cosines).add(first.mul(sines));
+    let x: Tensor<2> = Tensor::cat(vec![first_turned, second_turned], 3).reshape([rows, turned]);
+    Tensor::cat(vec![x, packed.narrow(1, turned, columns - turned)], 1)
+}

@@ -1,0 +1,240 @@
+//! GPT-2 (Radford et al. 2019), as Hugging Face's `GPT2LMHeadModel` computes it.
+
+use burn::tensor::{Int, Tensor};
+use serde_json::{Map, Value, json};
+
+use super::config::Fields;
+use super::init::{DEVIATION, Source, Start, residual_deviation};
+use super::{Architecture, LanguageModel, ModelConfig, ModelError, Pass, Role, Weight};
+use crate::kernels::{
+    Dropout, Heads, Orientation, attention, cached_attention, dropout, embedding, gelu, layer_norm, linear,
+};
+
+/// The weights of a GPT-2.
+#[derive(Clone, Debug)]
+pub(super) struct Gpt2 {
+    tokens: Weight,
+    positions: Weight,
+    blocks: Vec<Block>,
+    norm: Norm,
+    output: Option<Weight>,
+    heads: Heads,
+    dropout: f32,
+}
+
+#[derive(Clone, Debug)]
+struct Block {
+    attention_norm: Norm,
+    attention_in: Product,
+    attention_out: Product,
+    mlp_norm: Norm,
+    mlp_in: Product,
+    mlp_out: Product,
+}
+
+#[derive(Clone, Debug)]
+struct Norm {
+    weight: Weight,
+    bias: Weight,
+    epsilon: f32,
+}
+
+/// `x · W + b` with `[in, out]` weights.
+#[derive(Clone, Debug)]
+struct Product {
+    weight: Weight,
+    bias: Weight,
+}
+
+impl Norm {
+    fn new(source: &mut dyn Source, name: &str, config: &ModelConfig) -> Self {
+        let shape = [config.width];
+        Self {
+            weight: source.weight(format!("{name}.weight"), Role::Vector, &shape, Start::One),
+            bias: source.weight(format!("{name}.bias"), Role::Vector, &shape, Start::Zero),
+            epsilon: config.norm_epsilon as f32,
+        }
+    }
+
+    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        layer_norm(x, self.weight.value(), self.bias.value(), self.epsilon)
+    }
+}
+
+impl Product {
+    fn new(source: &mut dyn Source, name: &str, shape: [usize; 2], deviation: f32) -> Self {
+        let role = Role::Matrix(Orientation::InputOutput);
+        Self {
+            weight: source.weight(format!("{name}.weight"), role, &shape, Start::Normal(deviation)),
+            bias: source.weight(format!("{name}.bias"), Role::Vector, &shape[1..], Start::Zero),
+        }
+    }
+
+    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        linear(
+            x,
+            self.weight.value(),
+            Some(self.bias.value()),
+            Orientation::InputOutput,
+        )
+    }
+}
+
+impl Gpt2 {
+    pub(super) fn new(config: &ModelConfig, source: &mut dyn Source) -> Self {
+        let ModelConfig { width, mlp_width, .. } = *config;
+        let inside = config.heads * config.head_width;
+        let residual = residual_deviation(config.layers);
+        let table = |source: &mut dyn Source, name: &str, rows: usize| {
+            source.weight(name.into(), Role::Embedding, &[rows, width], Start::Normal(DEVIATION))
+        };
+        Self {
+            tokens: table(source, "transformer.wte.weight", config.vocab_size),
+            positions: table(source, "transformer.wpe.weight", config.context),
+            blocks: (0..config.layers)
+                .map(|layer| {
+                    let name = |part: &str| format!("transformer.h.{layer}.{part}");
+                    let packed = config.attention_heads().packed();
+                    Block {
+                        attention_norm: Norm::new(source, &name("ln_1"), config),
+                        attention_in: Product::new(source, &name("attn.c_attn"), [width, packed], DEVIATION),
+                        attention_out: Product::new(source, &name("attn.c_proj"), [inside, width], residual),
+                        mlp_norm: Norm::new(source, &name("ln_2"), config),
+                        mlp_in: Product::new(source, &name("mlp.c_fc"), [width, mlp_width], DEVIATION),
+                        mlp_out: Product::new(source, &name("mlp.c_proj"), [mlp_width, width], residual),
+                    }
+                })
+                .collect(),
+            norm: Norm::new(source, "transformer.ln_f", config),
+            output: (!config.tied_embeddings).then(|| table(source, "lm_head.weight", config.vocab_size)),
+            heads: config.attention_heads(),
+            dropout: config.dropout as f32,
+        }
+    }
+}
+
+impl LanguageModel for Gpt2 {
+    fn weights(&self) -> Vec<&Weight> {
+        let mut list = vec![&self.tokens, &self.positions];
+        for block in &self.blocks {
+            for norm in [&block.attention_norm, &block.mlp_norm] {
+                list.extend([&norm.weight, &norm.bias]);
+            }
+            for product in [&block.attention_in, &block.attention_out, &block.mlp_in, &block.mlp_out] {
+                list.extend([&product.weight, &product.bias]);
+            }
+        }
+        list.extend([&self.norm.weight, &self.norm.bias]);
+        list.extend(&self.output);
+        list
+    }
+
+    fn weights_mut(&mut self) -> Vec<&mut Weight> {
+        let mut list = vec![&mut self.tokens, &mut self.positions];
+        for block in &mut self.blocks {
+            for norm in [&mut block.attention_norm, &mut block.mlp_norm] {
+                list.extend([&mut norm.weight, &mut norm.bias]);
+            }
+            let products = [
+                &mut block.attention_in,
+                &mut block.attention_out,
+                &mut block.mlp_in,
+                &mut block.mlp_out,
+            ];
+            for product in products {
+                list.extend([&mut product.weight, &mut product.bias]);
+            }
+        }
+        list.extend([&mut self.norm.weight, &mut self.norm.bias]);
+        list.extend(&mut self.output);
+        list
+    }
+
+    fn hidden(&self, tokens: Tensor<2, Int>, mut pass: Pass<'_>) -> Tensor<2> {
+        let [batch, seq] = tokens.dims();
+        let start = pass.start();
+        let drop = |site: &str, layer: usize, pass: &Pass<'_>| {
+            let seed = pass.dropout()?;
+            Dropout::new(self.dropout, &seed.child(site).child(layer))
+        };
+        let x = embedding(tokens.flatten(0, 1), self.tokens.value());
+        // positions are the same for every sequence of the batch
+        let width = x.dims()[1];
+        let positions = self.positions.value().narrow(0, start, seq).unsqueeze_dim::<3>(0);
+        let x = x
+            .reshape([batch, seq, width])
+            .add(positions)
+            .reshape([batch * seq, width]);
+        let mut x = dropout(x, drop("embedding", 0, &pass));
+        for (layer, block) in self.blocks.iter().enumerate() {
+            let packed = block.attention_in.forward(block.attention_norm.forward(x.clone()));
+            let drop_probabilities = drop("attention", layer, &pass);
+            let mixed = match &mut pass {
+                Pass::Whole { .. } => attention(packed, self.heads, seq, drop_probabilities),
+                Pass::Cached { cache } => cached_attention(packed, self.heads, cache.layer(layer)),
+            };
+            let mixed = block.attention_out.forward(mixed);
+            x = x.add(dropout(mixed, drop("attention_out", layer, &pass)));
+            let inner = gelu(block.mlp_in.forward(block.mlp_norm.forward(x.clone())));
+            let inner = block.mlp_out.forward(inner);
+            x = x.add(dropout(inner, drop("mlp_out", layer, &pass)));
+        }
+        self.norm.forward(x)
+    }
+
+    fn output(&self) -> &Weight {
+        self.output.as_ref().unwrap_or(&self.tokens)
+    }
+}
+
+/// Reads a GPT-2 `config.json`.
+pub(super) fn config(fields: &Fields) -> Result<ModelConfig, ModelError> {
+    fields.only("activation_function", &json!("gelu_new"))?;
+    fields.only("scale_attn_weights", &json!(true))?;
+    fields.only("scale_attn_by_inverse_layer_idx", &json!(false))?;
+    fields.only("add_cross_attention", &json!(false))?;
+    let width = fields.count("n_embd")?;
+    let heads = fields.count("n_head")?;
+    if width % heads != 0 {
+        return Err(fields.error(format!("n_head {heads} does not divide n_embd {width}")));
+    }
+    Ok(ModelConfig {
+        architecture: Architecture::Gpt2,
+        vocab_size: fields.count("vocab_size")?,
+        layers: fields.count("n_layer")?,
+        heads,
+        kv_heads: heads,
+        head_width: width / heads,
+        width,
+        mlp_width: fields.count_or("n_inner", Some(4 * width))?,
+        context: fields.count_or("n_positions", Some(1024))?,
+        dropout: fields.float_or("resid_pdrop", 0.1)?,
+        tied_embeddings: fields.flag_or("tie_word_embeddings", true)?,
+        norm_epsilon: fields.float_or("layer_norm_epsilon", 1e-5)?,
+        rope_theta: 10_000.0,
+        special: fields.special()?,
+    })
+}
+
+/// Writes what is particular to GPT-2.
+pub(super) fn to_json(config: &ModelConfig) -> Map<String, Value> {
+    let Value::Object(object) = json!({
+        "architectures": ["GPT2LMHeadModel"],
+        "model_type": "gpt2",
+        "activation_function": "gelu_new",
+        "attn_pdrop": config.dropout,
+        "embd_pdrop": config.dropout,
+        "resid_pdrop": config.dropout,
+        "initializer_range": 0.02,
+        "layer_norm_epsilon": config.norm_epsilon,
+        "n_ctx": config.context,
+        "n_embd": config.width,
+        "n_head": config.heads,
+        "n_inner": config.mlp_width,
+        "n_layer": config.layers,
+        "n_positions": config.context,
+    }) else {
+        unreachable!("an object was written")
+    };
+    object
+}

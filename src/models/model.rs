@@ -1,0 +1,166 @@
+//! A language model of any architecture.
+
+use std::path::Path;
+
+use burn::tensor::{Device, Gradients, Int, Tensor};
+use safetensors::tensor::Dtype;
+use serde_json::{Map, Value, json};
+
+use super::files::{Loaded, write_weights};
+use super::gpt2::Gpt2;
+use super::init::{Drawn, Source};
+use super::llama::Llama;
+use super::{Architecture, Cache, LanguageModel, ModelConfig, ModelError, Pass, Weight};
+use crate::kernels::{Orientation, cross_entropy, linear};
+use crate::seed::Seed;
+
+/// A decoder-only language model with its weights on one device.
+pub struct Model {
+    config: ModelConfig,
+    network: Box<dyn LanguageModel>,
+    device: Device,
+}
+
+impl Model {
+    /// A new model whose weights are drawn from `seed` by GPT-2's scheme. On a device with autodiff
+    /// its weights collect gradients.
+    pub fn init(config: &ModelConfig, seed: Seed, device: &Device) -> Self {
+        Self::build(config, &mut Drawn { seed, device })
+    }
+
+    /// Reads a Hugging Face directory: `config.json` and safetensors in f32, f16, bf16 or fragua's
+    /// int8, all computed in f32.
+    ///
+    /// # Errors
+    /// When a file is missing or damaged, asks for what fragua does not compute, or its weights are
+    /// not those of its configuration; each missing, unexpected or misshapen one is named.
+    pub fn load(dir: &Path, device: &Device) -> Result<Self, ModelError> {
+        let config = ModelConfig::load(dir)?;
+        let mut source = Loaded::open(dir, device)?;
+        let model = Self::build(&config, &mut source);
+        source.finish(config.tied_embeddings)?;
+        Ok(model)
+    }
+
+    fn build(config: &ModelConfig, source: &mut dyn Source) -> Self {
+        let device = source.device().clone();
+        let network: Box<dyn LanguageModel> = match config.architecture {
+            Architecture::Gpt2 => Box::new(Gpt2::new(config, source)),
+            Architecture::Llama => Box::new(Llama::new(config, source)),
+        };
+        Self {
+            config: config.clone(),
+            network,
+            device,
+        }
+    }
+
+    /// Writes `config.json`, `model.safetensors` (f32) and `generation_config.json`; the tokenizer's
+    /// files are the caller's.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn save(&self, dir: &Path) -> Result<(), ModelError> {
+        let tensors: Vec<_> = self
+            .weights()
+            .into_iter()
+            .map(|weight| {
+                let bytes = weight.to_vec().iter().flat_map(|value| value.to_le_bytes()).collect();
+                (weight.name().to_owned(), Dtype::F32, weight.shape(), bytes)
+            })
+            .collect();
+        write_weights(dir, &tensors)?;
+        let mut config = self.config.to_json();
+        config.insert("dtype".into(), json!("float32"));
+        config.insert("torch_dtype".into(), json!("float32")); // the name before transformers 5
+        write_json(&dir.join("config.json"), config)?;
+        write_json(&dir.join("generation_config.json"), self.config.generation_json())
+    }
+
+    /// Its description.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// The device of its weights.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The number of its weights' elements; a tied output layer counts once.
+    pub fn parameters(&self) -> usize {
+        self.weights()
+            .iter()
+            .map(|weight| weight.shape().iter().product::<usize>())
+            .sum()
+    }
+
+    /// All weights, in an order that depends on the architecture alone.
+    pub fn weights(&self) -> Vec<&Weight> {
+        self.network.weights()
+    }
+
+    /// The same, to be changed in place.
+    pub fn weights_mut(&mut self) -> Vec<&mut Weight> {
+        self.network.weights_mut()
+    }
+
+    /// The gradient of each weight after a backward pass, in the order of [`Self::weights`] and with
+    /// a weight's in-memory shape (vectors are `[1, n]`); zeros where none flowed.
+    pub fn gradients(&self, gradients: &mut Gradients) -> Vec<Tensor<2>> {
+        let take = |weight: &Weight| {
+            let value = weight.value();
+            value
+                .grad_remove(gradients)
+                .unwrap_or_else(|| value.without_autodiff().zeros_like())
+        };
+        self.weights().into_iter().map(take).collect()
+    }
+
+    /// The logits after each token: `[batch, seq]` → `[batch, seq, vocab]`. Dropout acts when a seed
+    /// is given and the configuration has a rate.
+    pub fn logits(&self, tokens: Tensor<2, Int>, dropout: Option<Seed>) -> Tensor<3> {
+        let [batch, seq] = tokens.dims();
+        let hidden = self.network.hidden(tokens, Pass::Whole { dropout });
+        self.head(hidden).reshape([batch, seq, self.config.vocab_size])
+    }
+
+    /// The sum of −ln p over the targets that are counted, in nats: `[batch, seq]` tokens and
+    /// `[batch, seq]` targets, −1 where none is. The caller divides by their number.
+    pub fn loss(&self, tokens: Tensor<2, Int>, targets: Tensor<2, Int>, dropout: Option<Seed>) -> Tensor<1> {
+        let hidden = self.network.hidden(tokens, Pass::Whole { dropout });
+        cross_entropy(self.head(hidden), targets.flatten(0, 1))
+    }
+
+    /// Continues one sequence: `[1, n]` new tokens, which enter the cache → `[1, vocab]` logits after
+    /// the last of them.
+    ///
+    /// # Panics
+    /// When the cache or the context has no room for them: callers count tokens first.
+    pub fn step(&self, tokens: Tensor<2, Int>, cache: &mut Cache) -> Tensor<2> {
+        let [batch, new] = tokens.dims();
+        assert_eq!(batch, 1, "a cache is of one sequence");
+        let total = cache.length() + new;
+        assert!(
+            total <= self.config.context,
+            "{total} tokens in a context of {}",
+            self.config.context
+        );
+        let hidden = self.network.hidden(tokens, Pass::Cached { cache });
+        self.head(hidden.narrow(0, new - 1, 1))
+    }
+
+    /// `[rows, width] → [rows, vocab]`
+    fn head(&self, hidden: Tensor<2>) -> Tensor<2> {
+        linear(hidden, self.network.output().value(), None, Orientation::OutputInput)
+    }
+}
+
+fn write_json(path: &Path, object: Map<String, Value>) -> Result<(), ModelError> {
+    let mut sorted: Vec<_> = object.into_iter().collect();
+    sorted.sort_by(|a, b| a.0.cmp(&b.0)); // as Hugging Face sorts them
+    let object: Map<String, Value> = sorted.into_iter().collect();
+    let mut text = serde_json::to_string_pretty(&object).expect("plain values serialize");
+    text.push('\n');
+    std::fs::write(path, text).map_err(ModelError::file(path))
+}

@@ -1,0 +1,111 @@
+//! One weight of a model: its name, its value, and what it is for.
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::kernels::Orientation;
+
+/// What a weight is for. It decides whether weight decay acts on it and along which axis a
+/// quantized form has one scale for each output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A table of rows, `[rows, width]`.
+    Embedding,
+    /// A product's matrix.
+    Matrix(Orientation),
+    /// A norm's weight or any bias: one dimension.
+    Vector,
+}
+
+impl Role {
+    /// Whether weight decay acts on it: on matrices and tables, not on norms and biases.
+    pub fn decays(self) -> bool {
+        self != Self::Vector
+    }
+
+    /// The axis of outputs (for a table: of rows) in the Hugging Face shape.
+    pub fn output_axis(self) -> usize {
+        match self {
+            Self::Matrix(Orientation::InputOutput) => 1,
+            Self::Matrix(Orientation::OutputInput) | Self::Embedding | Self::Vector => 0,
+        }
+    }
+}
+
+/// One weight. In memory a vector of n is the matrix `[1, n]`; on disk it has one dimension.
+#[derive(Clone, Debug)]
+pub struct Weight {
+    name: String,
+    role: Role,
+    value: Tensor<2>,
+}
+
+impl Weight {
+    /// A weight from values in row-major order of its Hugging Face shape. On a device with autodiff
+    /// it collects a gradient.
+    pub(super) fn new(name: String, role: Role, values: Vec<f32>, shape: &[usize], device: &Device) -> Self {
+        let dims = match *shape {
+            [width] => [1, width],
+            [rows, columns] => [rows, columns],
+            _ => unreachable!("weights have one or two dimensions"),
+        };
+        let mut weight = Self {
+            name,
+            role,
+            value: Tensor::zeros([1, 1], device),
+        };
+        weight.set(Tensor::from_data(TensorData::new(values, dims), device));
+        weight
+    }
+
+    /// Its Hugging Face name: `model.layers.0.mlp.up_proj.weight`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it is for.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Its Hugging Face shape.
+    pub fn shape(&self) -> Vec<usize> {
+        let [rows, columns] = self.value.dims();
+        match self.role {
+            Role::Vector => vec![columns],
+            Role::Embedding | Role::Matrix(_) => vec![rows, columns],
+        }
+    }
+
+    /// Its value, `[rows, columns]` or `[1, n]`; while training, a leaf that collects a gradient.
+    pub fn value(&self) -> Tensor<2> {
+        self.value.clone()
+    }
+
+    /// Its values in row-major order.
+    pub fn to_vec(&self) -> Vec<f32> {
+        self.value
+            .clone()
+            .into_data()
+            .try_into_vec::<f32>()
+            .expect("weights are held as f32")
+    }
+
+    /// Replaces its value by one of the same dimensions, with or without autodiff.
+    pub fn set(&mut self, value: Tensor<2>) {
+        self.value = if value.is_autodiff() {
+            value.detach().require_grad()
+        } else {
+            value
+        };
+    }
+
+    /// Passes the value, without autodiff, through `update` and keeps what it returns. Nothing else
+    /// holds the value meanwhile, so that an operation may work in its buffer.
+    pub fn update(&mut self, update: impl FnOnce(Tensor<2>) -> Tensor<2>) {
+        let device = self.value.device();
+        let tracked = device.is_autodiff();
+        let value = std::mem::replace(&mut self.value, Tensor::zeros([1, 1], &device.without_autodiff()));
+        let value = update(value.without_autodiff());
+        self.set(if tracked { value.autodiff() } else { value });
+    }
+}

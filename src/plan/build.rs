@@ -1,0 +1,94 @@
+//! The whole plan, before anything runs.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::decide::{Made, Planner};
+use crate::device::DeviceSpec;
+use crate::pipeline::Pipeline;
+use crate::step::Digest;
+use crate::store::Store;
+
+/// What is to be done about an instance, as far as that can be said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// The result is in the store.
+    Cached,
+    /// It must run.
+    Run,
+    /// It waits for inputs; if they come out as they once were, it need not run.
+    Maybe,
+    /// It cannot run: a file that it needs cannot be read, or what it waits for cannot run.
+    Blocked,
+}
+
+impl State {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cached => "cached",
+            Self::Run => "run",
+            Self::Maybe => "maybe",
+            Self::Blocked => "blocked",
+        }
+    }
+}
+
+/// One instance in the plan.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Planned {
+    /// The instance.
+    pub name: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// What is to be done.
+    pub state: State,
+    /// Its key, once all inputs are known.
+    pub key: Option<Digest>,
+    /// Why it must run, or what it waits for.
+    pub reasons: Vec<String>,
+}
+
+/// What a run would do.
+#[derive(Clone, Debug, Serialize)]
+pub struct Plan {
+    /// All instances, in the order in which they can run.
+    pub instances: Vec<Planned>,
+    /// What is wrong in the store.
+    #[serde(skip)]
+    pub warnings: Vec<String>,
+}
+
+impl Plan {
+    /// How many instances are in a state.
+    pub fn count(&self, state: State) -> usize {
+        self.instances.iter().filter(|planned| planned.state == state).count()
+    }
+}
+
+/// Plans a pipeline. The store is only looked at.
+pub fn build(pipeline: &Pipeline, store: &Store, device: &DeviceSpec) -> Plan {
+    let planner = Planner::new(pipeline, store, device);
+    let mut made: Vec<Option<Arc<Made>>> = vec![None; pipeline.instances.len()];
+    let mut plan = Plan {
+        instances: Vec::new(),
+        warnings: Vec::new(),
+    };
+    for (index, instance) in pipeline.instances.iter().enumerate() {
+        let mut decision = planner.decide(index, &made);
+        let blocker = instance
+            .inputs
+            .iter()
+            .find(|(from, _)| plan.instances[*from].state == State::Blocked);
+        if let Some((from, _)) = blocker {
+            decision.planned.state = State::Blocked;
+            decision.planned.reasons = vec![format!("{} cannot run", plan.instances[*from].name)];
+        }
+        made[index] = decision.made;
+        plan.instances.push(decision.planned);
+        plan.warnings.extend(decision.warnings);
+    }
+    plan
+}

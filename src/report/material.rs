@@ -1,0 +1,134 @@
+//! What a report is made from.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::metrics::{Score, ScoredSample};
+use crate::step::Ancestor;
+
+/// Everything that a report shows.
+#[derive(Clone, Debug, Default)]
+pub struct Material {
+    /// What is compared: one group a pair of an evaluated and an evaluating step.
+    pub groups: Vec<Group>,
+    /// The models that were trained, in the order of the pipeline.
+    pub trained: Vec<Trained>,
+    /// The models that were quantized.
+    pub quantized: Vec<Quantized>,
+    /// Every instance that the report descends from, in topological order.
+    pub lineage: Vec<Ancestor>,
+    /// The instances whose scores the report reads.
+    pub inputs: Vec<String>,
+}
+
+/// Systems that are compared with each other: the instances of one step, scored by one step.
+#[derive(Clone, Debug, Default)]
+pub struct Group {
+    /// The step whose results were scored: generations, or a model for its perplexity.
+    pub generations: String,
+    /// The step that scored them.
+    pub scores: String,
+    /// The matrix axes, in order.
+    pub axes: Vec<String>,
+    /// The instances.
+    pub systems: Vec<System>,
+}
+
+/// One instance in a comparison.
+#[derive(Clone, Debug, Default)]
+pub struct System {
+    /// The instance that was scored: `answers[model=tuned,shots=1]`.
+    pub instance: String,
+    /// Its axes and values.
+    pub axes: Vec<(String, String)>,
+    /// Its scores.
+    pub scores: Vec<Score>,
+    /// Its samples; empty for perplexity.
+    pub samples: Vec<ScoredSample>,
+}
+
+impl System {
+    /// Its value on an axis.
+    pub fn on(&self, axis: &str) -> Option<&str> {
+        let found = self.axes.iter().find(|(name, _)| name == axis);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// Its score by a metric.
+    pub fn score(&self, metric: &str) -> Option<&Score> {
+        self.scores.iter().find(|score| score.metric == metric)
+    }
+}
+
+/// A trained model.
+#[derive(Clone, Debug, Default)]
+pub struct Trained {
+    /// The instance that trained it.
+    pub instance: String,
+    /// `pretrain`, `finetune`.
+    pub kind: String,
+    /// `(update, nats a token)` of each logged update.
+    pub train: Vec<(u64, f64)>,
+    /// The same on the validation split.
+    pub validation: Vec<(u64, f64)>,
+    /// `training.json`, or an empty object.
+    pub summary: Value,
+}
+
+/// A quantized model.
+#[derive(Clone, Debug, Default)]
+pub struct Quantized {
+    /// The instance that made it.
+    pub instance: String,
+    /// `quantization.json`.
+    pub record: Value,
+}
+
+/// What keeps a report from being made.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// A file of an input cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file of an input is not what it should be.
+    #[error("{}:{line}: {source}; it was damaged after it was made: run `fragua verify`", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What does not fit.
+        source: serde_json::Error,
+    },
+    /// A scores instance without its history.
+    #[error("the history of {instance} does not say what it scored")]
+    Lineage {
+        /// The instance.
+        instance: String,
+    },
+    /// A table could not be built.
+    #[error("cannot build the table of {what}: {source}")]
+    Table {
+        /// Which one.
+        what: &'static str,
+        /// Why.
+        source: polars::prelude::PolarsError,
+    },
+    /// The page could not be rendered.
+    #[error("cannot render the page: {0:#}")]
+    Page(#[from] minijinja::Error),
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,165 @@
+//! The summary: the winner in one sentence, and the few figures that come first.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::material::{Group, Material};
+use super::ranking;
+use super::words::Words;
+use crate::metrics::Facts;
+
+/// What the page says first.
+#[derive(Default, Serialize)]
+pub(super) struct Summary {
+    sentence: String,
+    /// How sure the figures are.
+    caution: String,
+    figures: Vec<Figure>,
+}
+
+#[derive(Serialize)]
+struct Figure {
+    value: String,
+    label: String,
+}
+
+/// The summary of the leading group by the leading metric.
+pub(super) fn summary(material: &Material, baseline: &BTreeMap<String, String>, words: &Words) -> Summary {
+    let Some(group) = ranking::leading_group(material) else {
+        return Summary::default();
+    };
+    let Some(metric) = ranking::leading(&ranking::metrics(group)) else {
+        return Summary::default();
+    };
+    let baselines = ranking::baselines(group, baseline);
+    let winners = winners(group, metric);
+    let Some(&winner) = winners.first() else {
+        return Summary::default();
+    };
+    let base = baselines[winner];
+    Summary {
+        sentence: sentence(group, metric, &winners, base, words),
+        caution: caution(group, metric, &winners, words),
+        figures: figures(material, group, metric, winner, base, words),
+    }
+}
+
+/// The systems with the best value; the only one where nothing is compared.
+fn winners(group: &Group, metric: Facts) -> Vec<usize> {
+    let best = ranking::best(group, metric);
+    if !best.is_empty() {
+        return best;
+    }
+    (0..group.systems.len()).filter(|index| group.systems[*index].score(metric.name).is_some()).collect()
+}
+
+fn value(group: &Group, index: usize, metric: Facts) -> f64 {
+    group.systems[index].score(metric.name).map_or(f64::NAN, |score| score.value)
+}
+
+fn sentence(group: &Group, metric: Facts, winners: &[usize], base: Option<usize>, words: &Words) -> String {
+    let name = |index: usize| ranking::label(group, &group.systems[index]);
+    let best = value(group, winners[0], metric);
+    let shown = words.score(best, metric.range);
+    let names: Vec<String> = winners.iter().map(|index| name(*index)).collect();
+    let names = match names.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, [first])) => words.fill("and", &[("first", first), ("last", last)]),
+        Some((last, several)) => words.fill("and", &[("first", &several.join(", ")), ("last", last)]),
+        None => String::new(),
+    };
+    let places = [("systems", names.as_str()), ("metric", metric.label), ("value", shown.as_str())];
+    if group.systems.len() == 1 {
+        return words.fill("sentence_single", &places);
+    }
+    let head = match (winners.len(), metric.range.higher_is_better()) {
+        (1, true) => "sentence_highest",
+        (1, false) => "sentence_lowest",
+        _ => "sentence_tie",
+    };
+    let head = words.fill(head, &places);
+    let Some(base) = base else {
+        return head + ".";
+    };
+    if winners.contains(&base) {
+        return format!("{head}. {}", words.get("sentence_baseline_best"));
+    }
+    let from = value(group, base, metric);
+    let (difference, _) = words.difference(from, best, metric.range);
+    let tail = words.fill(
+        "sentence_difference",
+        &[
+            ("difference", &difference),
+            ("baseline", &name(base)),
+            ("value", &words.score(from, metric.range)),
+        ],
+    );
+    head + &tail
+}
+
+/// Whether the runner-up is inside the winner's interval.
+fn caution(group: &Group, metric: Facts, winners: &[usize], words: &Words) -> String {
+    let Some((low, high)) = group.systems[winners[0]].score(metric.name).and_then(|score| score.low.zip(score.high))
+    else {
+        return String::new();
+    };
+    let others = (0..group.systems.len()).filter(|index| !winners.contains(index));
+    let rivals = others.filter(|index| (low..=high).contains(&value(group, *index, metric)));
+    let rivals: Vec<String> = rivals.map(|index| ranking::label(group, &group.systems[index])).collect();
+    let interval = format!("{}–{}", words.score(low, metric.range), words.score(high, metric.range));
+    match rivals.as_slice() {
+        [] => words.fill("caution_clear", &[("interval", &interval)]),
+        [one] => words.fill("caution_one", &[("interval", &interval), ("system", one)]),
+        several => words.fill("caution_several", &[("interval", &interval), ("n", &several.len().to_string())]),
+    }
+}
+
+fn figures(
+    material: &Material,
+    group: &Group,
+    metric: Facts,
+    winner: usize,
+    base: Option<usize>,
+    words: &Words,
+) -> Vec<Figure> {
+    let best = value(group, winner, metric);
+    let mut figures = vec![Figure {
+        value: words.score(best, metric.range),
+        label: words.fill("figure_best", &[("metric", metric.label)]),
+    }];
+    if let Some(base) = base.filter(|base| *base != winner) {
+        let (difference, _) = words.difference(value(group, base, metric), best, metric.range);
+        let label = words.get("figure_difference").to_owned();
+        figures.push(Figure { value: difference, label });
+    }
+    figures.push(Figure {
+        value: words.whole(group.systems.len() as u64),
+        label: words.get("figure_systems").to_owned(),
+    });
+    if let Some(score) = group.systems[winner].score(metric.name) {
+        let unit = if group.systems[winner].samples.is_empty() { "figure_tokens" } else { "figure_samples" };
+        figures.push(Figure {
+            value: words.whole(score.n),
+            label: words.get(unit).to_owned(),
+        });
+    }
+    let parameters = material.trained.iter().filter_map(|model| model.summary["parameters"].as_u64());
+    if let Some(parameters) = parameters.max() {
+        figures.push(Figure {
+            value: compact(parameters, words),
+            label: words.get("figure_parameters").to_owned(),
+        });
+    }
+    figures
+}
+
+/// `812 k`, `1.24 M`.
+fn compact(number: u64, words: &Words) -> String {
+    match number {
+        0..10_000 => words.whole(number),
+        10_000..1_000_000 => format!("{} k", words.decimal(number as f64 / 1e3, 0)),
+        1_000_000..1_000_000_000 => format!("{} M", words.decimal(number as f64 / 1e6, 2)),
+        _ => format!("{} G", words.decimal(number as f64 / 1e9, 2)),
+    }
+}

@@ -1,0 +1,215 @@
+//! `uses: generate`: what a model writes for each row of a dataset.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::Context as _;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, json};
+
+use crate::data::{self, Row};
+use crate::generate::{
+    Cached, Finished, GenerateError, Generation, Prompter, Prompting, Sampling, decode, each, end_tokens, ids, whole,
+    write,
+};
+use crate::models;
+use crate::prompt::Template;
+use crate::step::{
+    ArtifactType, Context, Dataset, Input, Interrupted, Key, KeyError, Kind, Model, Needs, Problem, Ref, Step,
+    parse_as, schema_of,
+};
+use crate::tokenizer::Tokenizer;
+
+/// The kind.
+pub const KIND: Kind = Kind {
+    name: "generate",
+    about: "Writes a model's output for each row of a dataset, prompted by a template with zero or more examples.",
+    version: 1,
+    output: ArtifactType::Generations,
+    example: "uses: generate
+with:
+  model: tuned
+  data: dialogues.test
+  prompt: {template: ../prompts/summarize.jinja, shots: 3, examples: dialogues.train}
+  sampling: {max_new_tokens: 60, temperature: 0.7, top_p: 0.9}
+",
+    schema: schema_of::<Generate>,
+    parse: parse_as::<Generate>,
+};
+
+/// Writes a model's output for each row of a dataset. The result, `generations.jsonl`, has a line a
+/// row in the dataset's order. On the CPU it does not depend on the number of threads.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Generate {
+    /// The model.
+    model: Ref<Model>,
+    /// The rows: a dataset without parts, or one part (`dialogues.test`).
+    data: Ref<Dataset>,
+    /// How a row becomes a prompt.
+    prompt: Prompting,
+    /// How tokens are chosen and when to stop.
+    #[serde(default)]
+    sampling: Sampling,
+}
+
+impl Step for Generate {
+    fn needs(&self) -> Needs {
+        Needs {
+            seed: true,
+            device: true,
+            lineage: false,
+        }
+    }
+
+    fn check(&self, inputs: &[Input]) -> Vec<Problem> {
+        let mut problems = self.sampling.problems();
+        problems.extend(self.prompt.problems(inputs));
+        problems.extend(whole("data", &self.data, inputs));
+        problems
+    }
+
+    fn key(&self, key: &mut Key) -> Result<(), KeyError> {
+        let Self {
+            model,
+            data,
+            prompt,
+            sampling,
+        } = self;
+        key.artifact("model", model);
+        key.artifact("data", data);
+        key.nest("prompt", |key| prompt.key(key))?;
+        key.nest("sampling", |key| sampling.key(key));
+        Ok(())
+    }
+
+    fn run(&self, context: &Context) -> anyhow::Result<()> {
+        let folder = context.path(&self.model);
+        let device = context.device().open()?;
+        let model = models::Model::load(folder, &device)
+            .with_context(|| format!("cannot load the model `{}`", self.model.text()))?;
+        let tokenizer = Tokenizer::load(folder)
+            .with_context(|| format!("cannot load the tokenizer of the model `{}`", self.model.text()))?;
+        let eos = end_tokens(folder, &tokenizer)?;
+        let template = Template::load(self.prompt.template.as_path())?;
+        let rows = rows(context, &self.data)?;
+        let pool = match &self.prompt.examples {
+            Some(examples) if self.prompt.shots > 0 => self::rows(context, examples)?,
+            _ => Vec::new(),
+        };
+        let ids = ids(&rows);
+        if self.sampling.greedy() && (self.sampling.top_k > 0 || self.sampling.top_p < 1.0) {
+            context.warn("temperature is 0 (greedy): top_k and top_p have no effect");
+        }
+
+        let (length, reserved) = (model.config().context, self.sampling.max_new_tokens);
+        anyhow::ensure!(
+            reserved < length,
+            "sampling.max_new_tokens is {reserved}, but the model's context is {length} tokens, which prompt and new \
+             tokens must fit together: lower max_new_tokens, or train with a larger context",
+        );
+        let prompter = Prompter {
+            settings: &self.prompt,
+            template: &template,
+            pool: &pool,
+            tokenizer: &tokenizer,
+            context: length,
+            reserved,
+        };
+        let text = |tokens: &[u32]| tokenizer.decode(tokens);
+        let one = |index: usize| -> Result<Generation, GenerateError> {
+            let seed = context.seed().child("sample").child(index);
+            let prompt = prompter.prompt(&rows[index], seed.child("examples"))?;
+            let capacity = prompt.tokens.len() + self.sampling.max_new_tokens;
+            let mut cached = Cached::new(&model, capacity, &device);
+            let output = decode(&mut cached, &prompt.tokens, &self.sampling, &eos, &text, seed)?;
+            Ok(Generation {
+                id: ids[index].clone(),
+                prompt: prompt.text,
+                output: output.text.trim().to_owned(),
+                references: prompt.references,
+                finish: output.finish,
+                prompt_tokens: prompt.tokens.len(),
+                output_tokens: output.tokens.len(),
+                seed: seed.number(),
+                shots_used: prompt.shots_used,
+                row: rows[index].clone(),
+            })
+        };
+
+        let finished = Finished::open(&context.checkpoints)?;
+        if !finished.is_empty() {
+            context.info(format!("{} of {} rows were done before", finished.len(), rows.len()));
+        }
+        let started = std::time::Instant::now();
+        let (done, written) = (AtomicU64::new(0), AtomicU64::new(0));
+        let total = rows.len() as u64;
+        // a GPU works on one sequence at a time: tensors are made on one thread only
+        let threads = if context.device().is_cpu() { context.threads } else { 1 };
+        let indices: Vec<usize> = (0..rows.len()).collect();
+        let generations = each(&indices, threads, |&index| -> anyhow::Result<Generation> {
+            if context.stopping() {
+                return Err(Interrupted.into());
+            }
+            let generation = if let Some(earlier) = finished.get(index) {
+                earlier.clone()
+            } else {
+                let generation = one(index).map_err(|error| error.of_row(&ids[index]))?;
+                finished.keep(index, &generation)?;
+                written.fetch_add(generation.output_tokens as u64, Ordering::Relaxed);
+                generation
+            };
+            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+            let speed = written.load(Ordering::Relaxed) as f64 / started.elapsed().as_secs_f64();
+            context.progress(done, total, "rows", format!("{speed:.0} tok/s"));
+            Ok(generation)
+        })?;
+
+        write(&context.out.join("generations.jsonl"), &generations)?;
+        tell(context, &generations, self.prompt.shots);
+        let speed = written.into_inner() as f64 / started.elapsed().as_secs_f64();
+        let values = [("tokens_per_second".to_owned(), json!(speed))];
+        context.metric(total, values.into_iter().collect::<Map<_, _>>());
+        Ok(())
+    }
+}
+
+/// The rows of a dataset without parts, or of one part.
+fn rows(context: &Context, reference: &Ref<Dataset>) -> anyhow::Result<Vec<Row>> {
+    let splits = data::splits(context.path(reference))?;
+    let [(_, folder)] = splits.as_slice() else {
+        let names: Vec<_> = splits.iter().map(|(name, _)| name.as_str()).collect();
+        anyhow::bail!("`{}` has the parts {}: name one", reference.text(), names.join(", "));
+    };
+    let rows = data::rows::read(folder)?;
+    anyhow::ensure!(!rows.is_empty(), "`{}` has no rows", reference.text());
+    Ok(rows)
+}
+
+/// Facts about the outputs; what was left out of prompts is never silent.
+fn tell(context: &Context, generations: &[Generation], shots: usize) {
+    let by = |finish| {
+        generations
+            .iter()
+            .filter(|generation| generation.finish == finish)
+            .count()
+    };
+    use crate::generate::Finish::{Eos, Length, Stop};
+    context.info(format!(
+        "{} outputs: {} ended by themselves, {} at a stop text, {} at max_new_tokens",
+        generations.len(),
+        by(Eos),
+        by(Stop),
+        by(Length),
+    ));
+    let fewer = generations
+        .iter()
+        .filter(|generation| generation.shots_used < shots)
+        .count();
+    if fewer > 0 {
+        context.warn(format!(
+            "{fewer} of {} prompts have fewer than {shots} examples: more did not fit the model's context",
+            generations.len(),
+        ));
+    }
+}

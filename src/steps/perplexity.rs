@@ -1,0 +1,1 @@
+//! The perplexity of a model on a split, for `evaluate`.

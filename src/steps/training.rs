@@ -1,0 +1,98 @@
+//! What pretrain and finetune have in common around the training itself.
+
+use std::path::Path;
+
+use crate::data::{splits, tokens::TokenFile};
+use crate::models::Model;
+use crate::seed::Seed;
+use crate::step::{Context, Input, Problem};
+use crate::train::evaluation::Split;
+use crate::train::examples::Overlong;
+use crate::train::{Outcome, TrainError};
+
+/// The split that is learned from, when there are several.
+const TRAIN: &str = "train";
+/// The split by which the best weights are chosen.
+const VALIDATION: &str = "validation";
+
+/// The token files of a training.
+pub(super) struct Encoded {
+    /// The name of the split that is learned from, for messages.
+    pub name: String,
+    /// What is learned from.
+    pub train: TokenFile,
+    validation: Option<TokenFile>,
+}
+
+impl Encoded {
+    /// Opens the splits of a tokens artifact: `train`, or the only one; and `validation` if there.
+    pub fn open(root: &Path) -> anyhow::Result<Self> {
+        let splits = splits(root)?;
+        let find = |name: &str| splits.iter().find(|(split, _)| split == name);
+        let (name, folder) = match (find(TRAIN), splits.as_slice()) {
+            (Some(train), _) | (None, [train]) => train,
+            (None, _) => {
+                let names: Vec<_> = splits.iter().map(|(name, _)| name.as_str()).collect();
+                anyhow::bail!(
+                    "the data have the splits {}, and no `{TRAIN}` to learn from",
+                    names.join(", ")
+                );
+            }
+        };
+        let validation = find(VALIDATION)
+            .map(|(_, folder)| TokenFile::open(folder))
+            .transpose()?;
+        Ok(Self {
+            name: format!("split `{name}`"),
+            train: TokenFile::open(folder)?,
+            validation,
+        })
+    }
+
+    /// The validation split for a model.
+    pub fn validation(&self, model: &Model, overlong: Overlong) -> Result<Option<Split<'_>>, TrainError> {
+        let place = format!("split `{VALIDATION}`");
+        let of = |tokens| Split::of(tokens, &place, model, model.config().context, overlong);
+        self.validation.as_ref().map(of).transpose()
+    }
+}
+
+/// Whether a dataset has a split to learn from.
+pub(super) fn check_splits(data: &str, inputs: &[Input]) -> Option<Problem> {
+    let input = inputs.iter().find(|input| input.text == data)?;
+    let (parts, none) = (&input.parts, input.part.is_none());
+    if none && !parts.is_empty() && !parts.iter().any(|part| part == TRAIN) {
+        let fact = format!("`{data}` has the splits {}, and none is `{TRAIN}`", parts.join(", "));
+        let help = format!("name one to learn from all of it: `data: {data}.{}`", parts[0]);
+        return Some(Problem::at("data", fact).help(help));
+    }
+    None
+}
+
+/// The step's seed for one purpose.
+pub(super) fn named_seed(context: &Context, purpose: &str) -> Seed {
+    context.seed().child(purpose)
+}
+
+/// Writes a finished training's artifact; `tokenizer` is the folder of its tokenizer.
+pub(super) fn finish(outcome: Result<Outcome, TrainError>, context: &Context, tokenizer: &Path) -> anyhow::Result<()> {
+    let mut outcome = match outcome {
+        Ok(outcome) => outcome,
+        // the worker looks for it by its own type
+        Err(TrainError::Interrupted(interrupted)) => return Err(interrupted.into()),
+        Err(error) => return Err(error.into()),
+    };
+    outcome.write(&context.out, tokenizer)?;
+    let summary = &outcome.summary;
+    context.info(match (summary.best_validation_loss, summary.last_validation_loss) {
+        (Some(best), Some(last)) => format!(
+            "validation loss {best:.4} after update {}, {last:.4} after the last ({})",
+            summary.best_update, summary.updates
+        ),
+        _ => format!(
+            "training loss {:.4} after update {}",
+            summary.train_loss, summary.updates
+        ),
+    });
+    Ok(())
+}

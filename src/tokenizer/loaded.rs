@@ -1,0 +1,229 @@
+//! A tokenizer in use.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rayon::prelude::*;
+use serde_json::{Map, Value};
+
+use super::fast::Fast;
+use super::special::declared;
+use super::{SpecialTokens, TokenizerError};
+
+const TOKENIZER: &str = "tokenizer.json";
+const CONFIG: &str = "tokenizer_config.json";
+
+/// A tokenizer in use: text to tokens and back.
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    json: Vec<u8>,
+    config: Map<String, Value>,
+    fast: Option<Fast>,
+    special: Vec<String>,
+    roles: BTreeMap<&'static str, u32>,
+    prefix: Vec<u32>,
+    vocab_size: usize,
+}
+
+impl Tokenizer {
+    /// Reads `tokenizer.json` and, if it is there, `tokenizer_config.json` from a folder (a
+    /// tokenizer or a model).
+    ///
+    /// # Errors
+    /// A file that is missing or not of that format, or a role given to a token that is not there.
+    pub fn load(folder: &Path) -> Result<Self, TokenizerError> {
+        Self::open(&folder.join(TOKENIZER), &SpecialTokens::default())
+    }
+
+    /// Reads a `tokenizer.json` by its own path, the configuration beside it, and gives roles to
+    /// tokens that are declared here.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn open(file: &Path, special: &SpecialTokens) -> Result<Self, TokenizerError> {
+        let json = std::fs::read(file).map_err(TokenizerError::io(file))?;
+        let beside = file.with_file_name(CONFIG);
+        let mut config = Map::new();
+        if beside.is_file() {
+            let text = std::fs::read(&beside).map_err(TokenizerError::io(&beside))?;
+            config = serde_json::from_slice(&text).map_err(|error| TokenizerError::file(&beside, error.to_string()))?;
+        }
+        special.declare(&mut config);
+        Self::build(json, config).map_err(|error| match error {
+            TokenizerError::Unfit(message) => TokenizerError::File {
+                path: file.to_owned(),
+                message,
+            },
+            other => other,
+        })
+    }
+
+    /// A tokenizer from its parts.
+    pub(super) fn assemble(json: &Value, config: Map<String, Value>) -> Result<Self, TokenizerError> {
+        let mut text = serde_json::to_vec_pretty(json).expect("a JSON value can be written");
+        text.push(b'\n');
+        Self::build(text, config)
+    }
+
+    fn build(json: Vec<u8>, config: Map<String, Value>) -> Result<Self, TokenizerError> {
+        let unfit = |error: &dyn std::fmt::Display| TokenizerError::Unfit(format!("not a tokenizer.json: {error}"));
+        let mut inner = tokenizers::Tokenizer::from_bytes(&json).map_err(|error| unfit(&error))?;
+        // a text is encoded whole: a truncation would drop its end without a word
+        inner.with_truncation(None).map_err(|error| unfit(&error))?;
+        inner.with_padding(None);
+        let vocabulary = inner.get_vocab(true);
+        let vocab_size = vocabulary.values().max().map_or(0, |&id| id as usize + 1);
+        let value: Value = serde_json::from_slice(&json).map_err(|error| unfit(&error))?;
+        for token in value["added_tokens"].as_array().into_iter().flatten() {
+            let content = token["content"].as_str().unwrap_or_default();
+            let given = inner.token_to_id(content);
+            if given.map(u64::from) != token["id"].as_u64() {
+                let wanted = &token["id"];
+                return Err(unfit(&format!(
+                    "the added token {content:?} should be number {wanted} and cannot be"
+                )));
+            }
+        }
+        let mut roles = BTreeMap::new();
+        for role in ["bos_token", "eos_token", "unk_token", "pad_token"] {
+            if let Some(token) = declared(&config, role) {
+                let id = inner
+                    .token_to_id(token)
+                    .ok_or_else(|| TokenizerError::Unfit(format!("the {role} {token:?} is not in the vocabulary")))?;
+                roles.insert(role, id);
+            }
+        }
+        let special = value["added_tokens"].as_array().into_iter().flatten();
+        let special = special
+            .filter_map(|token| token["content"].as_str())
+            .map(str::to_owned)
+            .collect();
+        let begun = inner.encode_fast("", true).map_err(|error| unfit(&error))?;
+        let end = roles.get("eos_token");
+        let prefix = begun
+            .get_ids()
+            .iter()
+            .copied()
+            .take_while(|id| Some(id) != end)
+            .collect();
+        Ok(Self {
+            inner,
+            json,
+            config,
+            fast: Fast::of(&value),
+            special,
+            roles,
+            prefix,
+            vocab_size,
+        })
+    }
+
+    /// Writes `tokenizer.json` (byte for byte what was loaded) and `tokenizer_config.json`.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn save(&self, folder: &Path) -> Result<(), TokenizerError> {
+        let path = folder.join(TOKENIZER);
+        std::fs::write(&path, &self.json).map_err(TokenizerError::io(&path))?;
+        let path = folder.join(CONFIG);
+        let text = serde_json::to_string_pretty(&self.config).expect("a JSON value can be written") + "\n";
+        std::fs::write(&path, text).map_err(TokenizerError::io(&path))
+    }
+
+    /// The tokens of a text: nothing put before or after it, nothing cut off. Special tokens that
+    /// are written out in the text become those tokens, as in Hugging Face.
+    ///
+    /// # Errors
+    /// A character that the vocabulary does not have.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        if let Some(fast) = &self.fast
+            && !self.special.iter().any(|token| text.contains(token.as_str()))
+        {
+            return fast.encode(text);
+        }
+        let encoding = self
+            .inner
+            .encode_fast(text, false)
+            .map_err(|error| self.refusal(text, &error.to_string()))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The tokens of each text, in the order of the texts, by all threads of the current rayon pool.
+    ///
+    /// # Errors
+    /// That of the first text which has one, with its position.
+    pub fn encode_batch<T: AsRef<str> + Sync>(&self, texts: &[T]) -> Result<Vec<Vec<u32>>, (usize, TokenizerError)> {
+        let encoded: Vec<_> = texts.par_iter().map(|text| self.encode(text.as_ref())).collect();
+        encoded
+            .into_iter()
+            .enumerate()
+            .map(|(at, result)| result.map_err(|error| (at, error)))
+            .collect()
+    }
+
+    /// Why the library refused a text: nearly always a character that a vocabulary of characters
+    /// does not have.
+    fn refusal(&self, text: &str, message: &str) -> TokenizerError {
+        if matches!(self.fast, Some(Fast::Characters(..)))
+            && let Some(character) = text
+                .chars()
+                .find(|character| self.inner.token_to_id(&character.to_string()).is_none())
+        {
+            return TokenizerError::UnknownCharacter { character };
+        }
+        TokenizerError::Encode(message.to_owned())
+    }
+
+    /// The text of tokens, without special tokens. Bytes that are not UTF-8 (a character cut in two)
+    /// become U+FFFD.
+    pub fn decode(&self, tokens: &[u32]) -> String {
+        self.inner.decode(tokens, true).unwrap_or_else(|_| {
+            // a decoder that refuses (none of ours does): the tokens as the vocabulary writes them
+            tokens
+                .iter()
+                .filter_map(|&token| self.inner.id_to_token(token))
+                .collect()
+        })
+    }
+
+    /// One more than the largest token.
+    pub fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    /// The token that ends a document or an answer, if one is declared.
+    pub fn eos(&self) -> Option<u32> {
+        self.roles.get("eos_token").copied()
+    }
+
+    /// The token that begins a sequence, if one is declared.
+    pub fn bos(&self) -> Option<u32> {
+        self.roles.get("bos_token").copied()
+    }
+
+    /// The token that fills a batch's shorter sequences, if one is declared.
+    pub fn pad(&self) -> Option<u32> {
+        self.roles.get("pad_token").copied()
+    }
+
+    /// The token for what the vocabulary does not have, if one is declared.
+    pub fn unk(&self) -> Option<u32> {
+        self.roles.get("unk_token").copied()
+    }
+
+    /// What the tokenizer's own template puts before every sequence (Llama's `<s>`): usually nothing.
+    /// Training documents and prompts begin with it.
+    pub fn prefix(&self) -> &[u32] {
+        &self.prefix
+    }
+
+    /// The number of a token by its exact spelling in the vocabulary.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// A token's spelling in the vocabulary.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+}

@@ -1,0 +1,134 @@
+//! OpenAI's published vocabularies, which tiktoken-rs embeds, as byte-level BPE in `tokenizer.json`.
+//!
+//! tiktoken stores each token's bytes and its rank, and merges whatever pair of neighbours spells the
+//! token of the lowest rank. The same follows from one merge a token, in the order of ranks: the pair
+//! that is left when only lower ranks have been merged. A token that no pair leads to is still found
+//! when it is a whole word (`ignore_merges`), as in tiktoken.
+
+use std::collections::HashMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use tiktoken_rs::CoreBPE;
+
+use super::{SpecialTokens, Tokenizer, TokenizerError, bytes, format};
+
+/// A published vocabulary, by tiktoken's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Vocabulary {
+    /// GPT-2 and GPT-3: 50,257 tokens.
+    #[serde(rename = "r50k_base", alias = "gpt2")]
+    R50kBase,
+    /// GPT-3 from `text-davinci-002` on, with tokens for runs of spaces: 50,281 tokens.
+    #[serde(rename = "p50k_base")]
+    P50kBase,
+    /// GPT-3.5 and GPT-4: 100,277 tokens.
+    #[serde(rename = "cl100k_base")]
+    Cl100kBase,
+    /// GPT-4o: 200,019 tokens.
+    #[serde(rename = "o200k_base")]
+    O200kBase,
+}
+
+/// How cl100k cuts words. (tiktoken's pattern, with `\z` for its end of text so that every engine
+/// reads it alike.)
+const CL100K: &str =
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s+\z|\s*[\r\n]|\s+(?!\S)|\s";
+
+impl Vocabulary {
+    /// tiktoken's own encoder for it.
+    fn core(self) -> &'static CoreBPE {
+        match self {
+            Self::R50kBase => tiktoken_rs::r50k_base_singleton(),
+            Self::P50kBase => tiktoken_rs::p50k_base_singleton(),
+            Self::Cl100kBase => tiktoken_rs::cl100k_base_singleton(),
+            Self::O200kBase => tiktoken_rs::o200k_base_singleton(),
+        }
+    }
+
+    /// Special tokens by number, in order.
+    fn special(self) -> &'static [(&'static str, u32)] {
+        match self {
+            Self::R50kBase | Self::P50kBase => &[("<|endoftext|>", 50_256)],
+            Self::Cl100kBase => &[
+                ("<|endoftext|>", 100_257),
+                ("<|fim_prefix|>", 100_258),
+                ("<|fim_middle|>", 100_259),
+                ("<|fim_suffix|>", 100_260),
+                ("<|endofprompt|>", 100_276),
+            ],
+            Self::O200kBase => &[("<|endoftext|>", 199_999), ("<|endofprompt|>", 200_018)],
+        }
+    }
+
+    /// One more than the largest token.
+    pub fn size(self) -> usize {
+        match self {
+            Self::R50kBase => 50_257,
+            Self::P50kBase => 50_281,
+            Self::Cl100kBase => 100_277,
+            Self::O200kBase => 200_019,
+        }
+    }
+
+    fn pre_tokenizer(self) -> Value {
+        let pattern = match self {
+            Self::R50kBase | Self::P50kBase => return format::byte_level(true),
+            Self::Cl100kBase => CL100K,
+            Self::O200kBase => tiktoken_rs::O200K_BASE_PAT_STR,
+        };
+        json!({"type": "Sequence", "pretokenizers": [format::split(pattern), format::byte_level(false)]})
+    }
+
+    /// The vocabulary as a tokenizer, whose end token is `<|endoftext|>`.
+    ///
+    /// # Errors
+    /// When tiktoken-rs's data is not what its documentation says (never, short of a broken build).
+    pub fn tokenizer(self) -> Result<Tokenizer, TokenizerError> {
+        let special = self.special();
+        let mut tokens: Vec<(u32, Vec<u8>)> = Vec::new();
+        let largest = u32::try_from(self.size()).expect("vocabularies are far below 2^32");
+        for id in (0..largest).filter(|id| special.iter().all(|(_, other)| other != id)) {
+            if let Ok(token) = self.core().decode_bytes(&[id]) {
+                tokens.push((id, token)); // numbers between the special ones are not in use
+            }
+        }
+        let ranks: HashMap<&[u8], u32> = tokens.iter().map(|(id, token)| (token.as_slice(), *id)).collect();
+        let mut vocabulary = Map::new();
+        let mut merges = Vec::new();
+        for (id, token) in &tokens {
+            vocabulary.insert(bytes::spell(token), json!(id));
+            if let Some((left, right)) = last_merge(&ranks, token, *id) {
+                merges.push(json!([bytes::spell(left), bytes::spell(right)]));
+            }
+        }
+        // in the model as well as added, because numbers need not follow on the last word's
+        for (token, id) in special {
+            vocabulary.insert((*token).to_owned(), json!(id));
+        }
+        let model = format::bpe(vocabulary, merges, true);
+        let json = format::whole(special, &self.pre_tokenizer(), &format::byte_decoder(), &model);
+        let mut config = format::config();
+        SpecialTokens::end_of_text().declare(&mut config);
+        Tokenizer::assemble(&json, config)
+    }
+}
+
+/// The pair whose merge makes a token: what is left of it when every pair of a lower rank has been
+/// merged, lowest first. `None` for a single byte, and for a token that merges do not reach.
+fn last_merge<'a>(ranks: &HashMap<&[u8], u32>, token: &'a [u8], rank: u32) -> Option<(&'a [u8], &'a [u8])> {
+    let mut borders: Vec<usize> = (0..=token.len()).collect();
+    while borders.len() > 3 {
+        let pairs = borders.windows(3).enumerate();
+        let lowest = pairs
+            .filter_map(|(at, part)| ranks.get(&token[part[0]..part[2]]).map(|&rank| (rank, at)))
+            .min()
+            .filter(|(lowest, _)| *lowest < rank)?;
+        borders.remove(lowest.1 + 1);
+    }
+    match borders[..] {
+        [_, middle, _] => Some(token.split_at(middle)),
+        _ => None,
+    }
+}

@@ -1,0 +1,315 @@
+//! The loop: batches → loss → gradients → update, with evaluations, metrics and checkpoints.
+
+use std::time::{Duration, Instant};
+
+use burn::tensor::Tensor;
+
+use super::batches::{Batch, Source};
+use super::checkpoint;
+use super::error::TrainError;
+use super::evaluation::{Split, scalar, sequences};
+use super::gradients::{Gradients, Place};
+use super::optimizer::AdamW;
+use super::record::{Progress, Summary};
+use super::settings::{Plan, TrainSettings};
+use crate::models::Model;
+use crate::step::{Context, Interrupted};
+
+/// A training: what to train, on what, how.
+pub struct Task<'a> {
+    /// The model as it starts, on a device with autodiff.
+    pub model: Model,
+    /// Where the optimizer works.
+    pub place: Place,
+    /// How to train.
+    pub settings: &'a TrainSettings,
+    /// The learning rate when the settings name none.
+    pub learning_rate: f64,
+    /// What to learn from.
+    pub source: Box<dyn Source + 'a>,
+    /// What to choose the best weights by.
+    pub validation: Option<Split<'a>>,
+    /// Seed, checkpoints, events, stop requests.
+    pub context: &'a Context,
+}
+
+/// A finished training.
+pub struct Outcome {
+    /// The model with the last weights, without autodiff.
+    pub model: Model,
+    /// The weights with the lowest validation loss, or the last ones without validation, in the
+    /// model's order.
+    pub best: Vec<Tensor<2>>,
+    /// The weights after the last update.
+    pub last: Vec<Tensor<2>>,
+    /// `metrics.jsonl`.
+    pub metrics: String,
+    /// `training.json`.
+    pub summary: Summary,
+}
+
+/// How often progress is told.
+const TELL_EVERY: Duration = Duration::from_millis(300);
+/// How often a checkpoint is made when the settings do not say.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+
+/// Trains to the end, from the newest checkpoint if there is one.
+///
+/// # Errors
+/// A diverged training, a failing device or disk, and [`Interrupted`] after a requested stop and
+/// its checkpoint.
+pub fn run(task: Task<'_>) -> Result<Outcome, TrainError> {
+    let mut training = Training::start(task)?;
+    if training.progress.update == 0 && training.progress.initial_validation.is_none() {
+        training.evaluate()?;
+    }
+    while training.progress.update < training.plan.updates {
+        if training.task.context.stopping() {
+            training.checkpoint()?;
+            return Err(Interrupted.into());
+        }
+        training.update()?;
+        if training.due(training.plan.evaluate_every) {
+            training.evaluate()?;
+        }
+        if training.checkpoint_is_due() {
+            training.checkpoint()?;
+        }
+    }
+    Ok(training.finish())
+}
+
+/// A training under way.
+struct Training<'a> {
+    task: Task<'a>,
+    plan: Plan,
+    optimizer: AdamW,
+    best: Option<Vec<Tensor<2>>>,
+    progress: Progress,
+    pace: Pace,
+    last_checkpoint: Instant,
+}
+
+impl Training<'_> {
+    fn start(mut task: Task<'_>) -> Result<Training<'_>, TrainError> {
+        let plan = task.settings.plan(task.source.updates_an_epoch(), task.learning_rate);
+        let mut optimizer = AdamW::new(&task.model, task.settings, task.place);
+        let folder = &task.context.checkpoints;
+        let resumed = checkpoint::load(folder, &mut task.model, &mut optimizer, task.context)?;
+        let (mut progress, mut best) = (Progress::default(), None);
+        if let Some(resumed) = resumed {
+            task.context
+                .info(format!("going on after update {}", resumed.progress.update));
+            (progress, best) = (resumed.progress, resumed.best);
+        }
+        Ok(Training {
+            pace: Pace::new(),
+            task,
+            plan,
+            optimizer,
+            best,
+            progress,
+            last_checkpoint: Instant::now(),
+        })
+    }
+
+    /// One update of the weights.
+    fn update(&mut self) -> Result<(), TrainError> {
+        let number = self.progress.update;
+        let rate = self.plan.schedule.rate(number);
+        let batches = self.task.source.update(number);
+        let counted: u64 = batches.iter().map(Batch::counted).sum();
+        let tokens: u64 = batches.iter().map(|batch| batch.tokens).sum();
+        let dropout = self.task.context.seed().child("dropout").child(number);
+
+        let device = self.task.model.device().clone();
+        let mut loss = 0.0;
+        let mut gradients: Option<Gradients> = None;
+        for (index, batch) in batches.iter().enumerate() {
+            let (inputs, targets) = batch.tensors(&device);
+            let summed = self.task.model.loss(inputs, targets, Some(dropout.child(index)));
+            // a share of the whole update's mean: micro-batches of unequal size weigh by their tokens
+            let share = summed.div_scalar(counted as f64);
+            let backward = share.backward();
+            loss += scalar("the loss", share.without_autodiff())?;
+            let new = Gradients::take(&self.task.model, backward, self.task.place)?;
+            gradients = Some(match gradients {
+                Some(sum) => sum.plus(new),
+                None => new,
+            });
+        }
+        let gradients = gradients.expect("an update has a micro-batch");
+        let norm = gradients.norm()?;
+        self.must_be_finite("loss", loss)?;
+        self.must_be_finite("gradient norm", norm)?;
+        let clip = self.task.settings.clip;
+        let scale = if clip > 0.0 && norm > clip { clip / norm } else { 1.0 };
+        self.optimizer.update(&mut self.task.model, gradients, scale, rate)?;
+
+        let progress = &mut self.progress;
+        progress.update += 1;
+        progress.tokens += tokens;
+        progress.losses += loss;
+        progress.losses_of += 1;
+        self.pace.count(tokens);
+        if self.progress.update == 1 || self.due(self.plan.record_every) {
+            let mut values = self.progress.record_training(rate, norm);
+            values.insert("tokens_per_second".into(), self.pace.rate().into());
+            self.task.context.metric(self.progress.update, values);
+        }
+        let last = self.progress.update == self.plan.updates;
+        if let Some(speed) = self.pace.tell(last) {
+            let (done, total) = (self.progress.update, self.plan.updates);
+            let message = format!("loss {loss:.3}, {} tok/s", thousands(speed));
+            self.task.context.progress(done, total, "updates", message);
+        }
+        Ok(())
+    }
+
+    fn must_be_finite(&self, what: &'static str, value: f64) -> Result<(), TrainError> {
+        if value.is_finite() {
+            return Ok(());
+        }
+        let update = self.progress.update;
+        Err(TrainError::Diverged {
+            what,
+            update: update + 1,
+            value,
+            rate: self.plan.schedule.rate(update.saturating_sub(1)),
+        })
+    }
+
+    /// Whether something that is done every so many updates is done after this one; at the end always.
+    fn due(&self, every: u64) -> bool {
+        self.progress.update.is_multiple_of(every) || self.progress.update == self.plan.updates
+    }
+
+    /// Measures the validation loss and keeps the weights if it is the lowest.
+    fn evaluate(&mut self) -> Result<(), TrainError> {
+        let Some(split) = &self.task.validation else {
+            return Ok(());
+        };
+        let started = Instant::now();
+        let (done, total) = (self.progress.update, self.plan.updates);
+        self.task.context.progress(done, total, "updates", "validating");
+        let device = self.task.model.device().clone().without_autodiff();
+        track(&mut self.task.model, false);
+        let loss = split
+            .loss(&self.task.model, sequences(split.longest()), &device)?
+            .mean();
+        let weights = weights_of(&self.task.model);
+        track(&mut self.task.model, true);
+        self.must_be_finite("validation loss", loss)?;
+        let (best, values) = self.progress.record_validation(loss);
+        if best {
+            self.best = Some(weights);
+        }
+        self.task.context.metric(done, values);
+        self.pace.skip(started.elapsed());
+        Ok(())
+    }
+
+    fn checkpoint_is_due(&self) -> bool {
+        match self.task.settings.checkpoint_every {
+            Some(every) => self.progress.update.is_multiple_of(every),
+            None => self.last_checkpoint.elapsed() >= CHECKPOINT_EVERY,
+        }
+    }
+
+    fn checkpoint(&mut self) -> Result<(), TrainError> {
+        let started = Instant::now();
+        let folder = &self.task.context.checkpoints;
+        let best = self.best.as_deref();
+        checkpoint::save(folder, &self.progress, &self.task.model, &self.optimizer, best)?;
+        self.last_checkpoint = Instant::now();
+        self.pace.skip(started.elapsed());
+        Ok(())
+    }
+
+    fn finish(mut self) -> Outcome {
+        track(&mut self.task.model, false);
+        let last = weights_of(&self.task.model);
+        Outcome {
+            summary: self.progress.summary(self.task.model.parameters() as u64),
+            model: self.task.model,
+            best: self.best.unwrap_or_else(|| last.clone()),
+            last,
+            metrics: self.progress.metrics,
+        }
+    }
+}
+
+/// Lets a model's weights collect gradients, or compute without remembering how.
+fn track(model: &mut Model, gradients: bool) {
+    for weight in model.weights_mut() {
+        let value = weight.value().without_autodiff();
+        weight.set(if gradients { value.autodiff() } else { value });
+    }
+}
+
+/// The weights of a model without autodiff, shared with it.
+fn weights_of(model: &Model) -> Vec<Tensor<2>> {
+    model.weights().into_iter().map(|weight| weight.value()).collect()
+}
+
+/// How fast training goes, for the screen only; evaluations and checkpoints are left out.
+struct Pace {
+    tokens: u64,
+    since: Instant,
+    told: Instant,
+    last: f64,
+}
+
+impl Pace {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            tokens: 0,
+            since: now,
+            told: now,
+            last: 0.0,
+        }
+    }
+
+    fn count(&mut self, tokens: u64) {
+        self.tokens += tokens;
+    }
+
+    /// Leaves out time that was not training.
+    fn skip(&mut self, time: Duration) {
+        self.since += time;
+    }
+
+    /// Tokens a second since it was last told, or as then while nothing was counted.
+    fn rate(&self) -> f64 {
+        let seconds = self.since.elapsed().as_secs_f64();
+        if self.tokens == 0 || seconds <= 0.0 {
+            return self.last;
+        }
+        (self.tokens as f64 / seconds * 10.0).round() / 10.0
+    }
+
+    /// The pace, if it is time to tell it.
+    fn tell(&mut self, now: bool) -> Option<f64> {
+        if !now && self.told.elapsed() < TELL_EVERY {
+            return None;
+        }
+        self.last = self.rate();
+        let time = Instant::now();
+        (self.tokens, self.since, self.told) = (0, time, time);
+        Some(self.last)
+    }
+}
+
+/// `7,120`
+fn thousands(value: f64) -> String {
+    let digits = format!("{:.0}", value.max(0.0));
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

@@ -1,0 +1,72 @@
+//! Five updates as PyTorch makes them: `adamw_losses` of the reference checkpoints.
+
+use serde_json::{Value, json};
+
+use super::{context, cpu, settings};
+use crate::data::shared_for_tests;
+use crate::models::Model;
+use crate::train::batches::{Batch, IGNORED, Source};
+use crate::train::gradients::Place;
+use crate::train::{Task, run};
+
+/// The same batch in every update.
+struct Fixed(Batch);
+
+impl Source for Fixed {
+    fn updates_an_epoch(&self) -> f64 {
+        1.0
+    }
+
+    fn update(&mut self, _update: u64) -> Vec<Batch> {
+        vec![self.0.clone()]
+    }
+}
+
+fn ids(value: &Value) -> Vec<Vec<i32>> {
+    serde_json::from_value(value.clone()).unwrap()
+}
+
+#[test]
+fn five_updates_lose_what_pytorch_loses() {
+    for name in ["tiny-gpt2", "tiny-llama-gqa"] {
+        let Some(folder) = shared_for_tests(&format!("fixtures/{name}")) else {
+            continue;
+        };
+        let reference: Value = serde_json::from_slice(&std::fs::read(folder.join("reference.json")).unwrap()).unwrap();
+        let sequences: Vec<_> = ids(&reference["input_ids"])
+            .into_iter()
+            .zip(ids(&reference["labels"]))
+            .map(|(inputs, labels)| {
+                let targets = labels[1..].iter().map(|&label| if label < 0 { IGNORED } else { label });
+                (inputs[..inputs.len() - 1].to_vec(), targets.collect())
+            })
+            .collect();
+        let expected: Vec<f64> = serde_json::from_value(reference["adamw_losses"].clone()).unwrap();
+        let settings = settings(json!({
+            "updates": expected.len(), "learning_rate": 1e-3, "schedule": "constant", "warmup": 0, "clip": 1.0,
+            "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95,
+        }));
+        for place in [Place::Host, Place::Device] {
+            let work = tempfile::tempdir().unwrap();
+            let outcome = run(Task {
+                place,
+                model: Model::load(&folder, &cpu().autodiff()).unwrap(),
+                settings: &settings,
+                learning_rate: 1e-3,
+                source: Box::new(Fixed(Batch::of(&sequences))),
+                validation: None,
+                context: &context(work.path(), None),
+            });
+            let metrics = outcome.unwrap().metrics;
+            let losses = metrics.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+            let losses: Vec<f64> = losses.map(|line| line["train_loss"].as_f64().unwrap()).collect();
+            for (ours, theirs) in losses.iter().zip(&expected) {
+                assert!(
+                    (ours - theirs).abs() < 2e-5,
+                    "{name}, {place:?}: {losses:?}, PyTorch {expected:?}"
+                );
+            }
+            assert_eq!(losses.len(), expected.len());
+        }
+    }
+}
