@@ -16,7 +16,7 @@ pub use artifact::{
 pub use context::{Ancestor, Context, Input, Interrupted};
 pub use event::Event;
 pub use key::{Digest, Key, KeyError, Known};
-pub use reference::{FilePath, Ref, Refs, axes_label};
+pub use reference::{ARTIFACT_MARK, FilePath, PATH_MARK, Ref, Refs, axes_label};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;

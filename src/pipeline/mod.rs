@@ -1,1 +1,37 @@
-//! The pipeline file: YAML as typed, parameters and matrix, references, diagnostics, schema.
+//! The pipeline file: from text to instances in an order in which they can run.
+//!
+//! Reading order: [`load`] is the way through. `read` turns YAML into a `tree` that knows where each
+//! value stands; `structure` and `file` check the top level and read it into types; `substitute`
+//! and `matrix` expand `${params.x}` and `${matrix.x}`; `check` holds settings against their kind's
+//! JSON Schema and finds the references in them; `reference` and `graph` make them edges; `resolve`
+//! puts it together. What is wrong is a [`Diagnostic`]: all of a file's problems at once, each with
+//! its place. [`schema`] is the same definitions for an editor.
+//!
+//! The room knows kinds only through [`crate::step::Kind`]: the registry is passed in.
+
+mod check;
+mod diagnostic;
+mod file;
+mod graph;
+mod instance;
+mod join;
+mod load;
+mod matrix;
+mod read;
+mod reference;
+mod resolve;
+mod resolved;
+mod schema;
+mod structure;
+mod substitute;
+mod suggest;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod variant;
+
+pub use diagnostic::{Diagnostic, Diagnostics, Position, Severity};
+pub use load::{LoadOptions, load, load_text};
+pub use resolved::{Instance, Pipeline};
+pub use schema::schema;
+pub use suggest::suggest;

@@ -1,0 +1,271 @@
+//! What is wrong with a file, where, and what to do: for people with the source line, for programs
+//! as JSON.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use annotate_snippets::renderer::DecorStyle;
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use serde_json::{Value, json};
+
+/// A place in a text: both count from one, columns in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The line.
+    pub line: usize,
+    /// The character in the line.
+    pub column: usize,
+}
+
+/// Bytes of the source, half open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Span {
+    pub start: usize,
+    pub end: usize,
+}
+
+/// The file's text, and the name under which messages show it.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub file: String,
+    pub text: String,
+}
+
+impl Source {
+    pub fn new(file: &Path, text: impl Into<String>) -> Arc<Self> {
+        Arc::new(Self {
+            file: file.display().to_string(),
+            text: text.into(),
+        })
+    }
+
+    pub fn position(&self, byte: usize) -> Position {
+        let before = self.text.get(..byte).unwrap_or(&self.text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Position {
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+        }
+    }
+
+    /// A problem at a place of this text.
+    pub fn error(self: &Arc<Self>, span: Span, message: impl Into<String>) -> Diagnostic {
+        Diagnostic {
+            severity: Severity::Error,
+            file: self.file.clone(),
+            at: self.position(span.start),
+            message: message.into(),
+            help: None,
+            span,
+            labels: Vec::new(),
+            source: Some(self.clone()),
+        }
+    }
+
+    pub fn warning(self: &Arc<Self>, span: Span, message: impl Into<String>) -> Diagnostic {
+        Diagnostic {
+            severity: Severity::Warning,
+            ..self.error(span, message)
+        }
+    }
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Nothing runs.
+    Error,
+    /// It runs, but perhaps not as meant.
+    Warning,
+}
+
+/// One thing wrong with a pipeline file.
+#[derive(Clone, Debug)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The file as it was named.
+    pub file: String,
+    /// Where: 1:1 for the file as a whole.
+    pub at: Position,
+    /// The fact.
+    pub message: String,
+    /// The next move.
+    pub help: Option<String>,
+    span: Span,
+    labels: Vec<(Span, String)>,
+    source: Option<Arc<Source>>,
+}
+
+impl Diagnostic {
+    /// A problem of the file as a whole: it cannot be read.
+    pub(super) fn whole(file: &Path, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            file: file.display().to_string(),
+            at: Position { line: 1, column: 1 },
+            message: message.into(),
+            help: None,
+            span: Span::default(),
+            labels: Vec::new(),
+            source: None,
+        }
+    }
+
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    pub(super) fn maybe_help(mut self, help: Option<String>) -> Self {
+        self.help = help.or(self.help);
+        self
+    }
+
+    /// A second place that belongs to the problem.
+    pub(super) fn label(mut self, span: Span, text: impl Into<String>) -> Self {
+        self.labels.push((span, text.into()));
+        self
+    }
+
+    fn same_as(&self, other: &Self) -> bool {
+        self.span == other.span && self.message == other.message && self.severity == other.severity
+    }
+
+    /// The message with its source line and a caret, for people.
+    pub fn render(&self, colour: bool) -> String {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let mut group = Group::with_title(level.primary_title(self.message.as_str()));
+        group = match &self.source {
+            Some(source) => {
+                // tabs and control characters are shown by annotate-snippets as visible symbols
+                let mut snippet = Snippet::source(source.text.as_str())
+                    .path(self.file.as_str())
+                    .annotation(AnnotationKind::Primary.span(visible(source, self.span)));
+                for (span, text) in &self.labels {
+                    snippet = snippet.annotation(
+                        AnnotationKind::Context
+                            .span(visible(source, *span))
+                            .label(text.as_str()),
+                    );
+                }
+                group.element(snippet)
+            }
+            None => group.element(Origin::path(self.file.as_str())),
+        };
+        if let Some(help) = &self.help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+        renderer.decor_style(DecorStyle::Ascii).render(&[group])
+    }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "file": self.file,
+            "line": self.at.line,
+            "column": self.at.column,
+            "message": self.message,
+            "help": self.help,
+        })
+    }
+}
+
+/// A caret needs a place: the first line of a span, at least one byte where there is one.
+fn visible(source: &Source, span: Span) -> std::ops::Range<usize> {
+    let text = &source.text;
+    let start = span.start.min(text.len());
+    let end = span.end.clamp(start, text.len());
+    let first_line = text[start..end]
+        .find(['\n', '\r'])
+        .map_or(end, |newline| start + newline);
+    let end = start + text[start..first_line].trim_end().len();
+    start..end
+}
+
+impl fmt::Display for Diagnostic {
+    /// One line: `lab.yaml:14:12: step ..: no such step; did you mean `base`?`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: {}", self.file, self.at.line, self.at.column, self.message)?;
+        self.help.as_ref().map_or(Ok(()), |help| write!(f, "; {help}"))
+    }
+}
+
+/// All problems of a file, in file order. Never empty as an error.
+#[derive(Clone, Debug)]
+pub struct Diagnostics(pub Vec<Diagnostic>);
+
+impl Diagnostics {
+    /// In file order, each once: a matrix finds the same problem many times.
+    pub(super) fn sorted(mut list: Vec<Diagnostic>) -> Self {
+        list.sort_by(|a, b| (a.span.start, a.span.end).cmp(&(b.span.start, b.span.end)));
+        let mut kept: Vec<Diagnostic> = Vec::with_capacity(list.len());
+        for diagnostic in list {
+            if !kept.iter().any(|earlier| earlier.same_as(&diagnostic)) {
+                kept.push(diagnostic);
+            }
+        }
+        Self(kept)
+    }
+
+    /// All of them for people, with source lines; colour only when asked for.
+    pub fn render(&self, colour: bool) -> String {
+        let rendered: Vec<_> = self.0.iter().map(|diagnostic| diagnostic.render(colour)).collect();
+        rendered.join("\n\n")
+    }
+
+    /// `{"errors": [{"file", "line", "column", "message", "help"}]}`
+    pub fn to_json(&self) -> Value {
+        json!({ "errors": self.0.iter().map(Diagnostic::to_json).collect::<Vec<_>>() })
+    }
+}
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for Diagnostics {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_count_characters() {
+        let source = Source::new(Path::new("a.yaml"), "uno: 1\nñandú: dos\n");
+        let byte = source.text.find("dos").expect("is there");
+        assert_eq!(source.position(byte), Position { line: 2, column: 8 });
+        assert_eq!(source.position(9999).line, 3);
+    }
+
+    #[test]
+    fn every_span_renders() {
+        let source = Source::new(Path::new("a.yaml"), "a: ñ\r\n\tb: \"x\u{7}\"\n");
+        for start in 0..=source.text.len() + 2 {
+            for end in start..=source.text.len() + 2 {
+                let inside = |byte: usize| byte > source.text.len() || source.text.is_char_boundary(byte);
+                if inside(start) && inside(end) {
+                    let rendered = source.error(Span { start, end }, "wrong").render(false);
+                    assert!(rendered.contains("a.yaml:"), "{rendered}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn json_is_the_design_s() {
+        let source = Source::new(Path::new("a.yaml"), "a: 1\n");
+        let list = Diagnostics::sorted(vec![source.error(Span { start: 3, end: 4 }, "no").help("do")]);
+        assert_eq!(
+            list.to_json(),
+            json!({"errors": [{"file": "a.yaml", "line": 1, "column": 4, "message": "no", "help": "do"}]})
+        );
+        assert_eq!(list.0[0].to_string(), "a.yaml:1:4: no; do");
+    }
+}

@@ -1,0 +1,102 @@
+//! The top level: checked with places, then read into types.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::check::{Fault, check};
+use super::diagnostic::{Diagnostic, Source, Span};
+use super::read::as_json;
+use super::structure;
+use super::tree::{Content, Node};
+use crate::step::Kind;
+
+/// A pipeline file's top level, as serde_yaml reads it.
+#[derive(Debug, Deserialize)]
+pub(super) struct PipelineFile {
+    pub pipeline: String,
+    #[serde(default)]
+    pub about: String,
+    pub steps: BTreeMap<String, StepFile>,
+}
+
+/// One step's.
+#[derive(Debug, Deserialize)]
+pub(super) struct StepFile {
+    pub uses: String,
+}
+
+/// Reads the text into types. What serde_yaml can say against it was said with its place before:
+/// by the reader and the structure check.
+pub(super) fn typed(source: &Arc<Source>) -> Result<PipelineFile, Diagnostic> {
+    as_json(&source.text)
+        .map_err(|error| error.to_string())
+        .and_then(|value| serde_json::from_value(value).map_err(|error| error.to_string()))
+        .map_err(|error| source.error(Span::default(), format!("this is not a pipeline: {error}")))
+}
+
+/// Checks all but what is under `with:`.
+pub(super) fn check_structure(source: &Arc<Source>, root: &Node, kinds: &[Kind]) -> Vec<Diagnostic> {
+    let schema = structure::file(&structure::step(kinds));
+    let outcome = check(&schema, root, &subject);
+    outcome
+        .faults
+        .into_iter()
+        .map(|mut fault| {
+            if let Some(help) = belongs_under_with(root, &fault, kinds) {
+                fault.help = Some(help);
+            }
+            place(source, root, Span::default(), fault)
+        })
+        .collect()
+}
+
+fn subject(path: &[String]) -> String {
+    match path {
+        [] => "the file".into(),
+        [steps, step] if steps == "steps" => format!("step `{step}`"),
+        [steps, step, rest @ ..] if steps == "steps" => format!("`{}` of step `{step}`", rest.join(".")),
+        path => format!("`{}`", path.join(".")),
+    }
+}
+
+/// A kind's setting written beside `uses:`.
+fn belongs_under_with(root: &Node, fault: &Fault, kinds: &[Kind]) -> Option<String> {
+    let [steps, step, key] = fault.path.as_slice() else {
+        return None;
+    };
+    if steps != "steps" || !fault.at_key {
+        return None;
+    }
+    let uses = root.get("steps")?.get(step)?.get("uses")?.text()?;
+    let kind = kinds.iter().find(|kind| kind.name == uses)?;
+    let schema = (kind.schema)().to_value();
+    schema
+        .get("properties")?
+        .get(key)
+        .map(|_| format!("`{key}` is a setting of {uses}: write it under `with:`"))
+}
+
+/// A fault at its place: a key where one is wrong or lacks something, else the value; a mapping or
+/// a list is shown by its key.
+pub(super) fn place(source: &Arc<Source>, root: &Node, outside: Span, fault: Fault) -> Diagnostic {
+    let found = root.locate(&fault.path);
+    let block = matches!(found.node.content, Content::Map(_) | Content::List(_));
+    let at_root = std::ptr::eq(found.node, root);
+    let span = match found.key {
+        Some(key) if fault.at_key || block => key,
+        None if at_root && (fault.at_key || block) => outside,
+        _ => found.node.span,
+    };
+    found
+        .node
+        .explain(source.error(span, fault.message))
+        .maybe_help(fault.help)
+}
+
+/// The value of a JSON Schema.
+pub(super) fn schema_value(kind: &Kind) -> Value {
+    (kind.schema)().to_value()
+}

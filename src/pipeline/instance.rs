@@ -1,0 +1,257 @@
+//! One instance: its final settings, its inputs, what its kind says of them, and what it derives.
+
+use serde_json::{Value, json};
+
+use super::check::{Fault, Finding, Mark, check};
+use super::diagnostic::Span;
+use super::file::{place, schema_value};
+use super::join::Row;
+use super::resolve::{Draft, Resolver};
+use super::tree::{Node, Replacement};
+use super::variant::{StepDraft, Variant};
+use crate::step::{Derived, Input, Kind, Problem, axes_label};
+
+/// How many derived instances may stand behind each other.
+const MAXIMUM_DERIVED: usize = 8;
+
+impl Resolver<'_> {
+    /// Adds an instance, and what it derives before it; its index.
+    pub(super) fn instance(
+        &mut self,
+        step: &StepDraft,
+        kind: &'static Kind,
+        variant: &Variant,
+        row: Row,
+        sound: bool,
+    ) -> usize {
+        let mut inputs: Vec<(usize, Input)> = Vec::new();
+        let mut replacements: Vec<(&[String], Replacement)> = Vec::new();
+        for (reference, targets) in variant.references.iter().zip(&row.targets) {
+            let part = reference.name.part.as_deref();
+            let mut texts = Vec::new();
+            for target in targets {
+                let input = self.input(*target, part);
+                texts.push(Value::String(input.text.clone()));
+                if !inputs.iter().any(|(_, other)| other.text == input.text) {
+                    inputs.push((*target, input));
+                }
+            }
+            let replacement = match texts.pop() {
+                Some(one) if !reference.gather => Replacement::One(one),
+                last => Replacement::Many(texts.into_iter().chain(last).collect()),
+            };
+            replacements.push((&reference.path, replacement));
+        }
+        let replaced = |path: &[String]| {
+            let (_, replacement) = replacements.iter().find(|(at, _)| *at == path)?;
+            Some(match replacement {
+                Replacement::One(value) => Replacement::One(value.clone()),
+                Replacement::Many(values) => Replacement::Many(values.clone()),
+            })
+        };
+        let shown = variant.with.replaced(&replaced);
+        let settings = variant.with.replaced(&|path| {
+            replaced(path).or_else(|| {
+                let written = variant
+                    .paths
+                    .iter()
+                    .any(|at| at == path)
+                    .then(|| variant.with.locate(path).node.text())??;
+                Some(Replacement::One(self.absolute(written)))
+            })
+        });
+        let mut draft = Draft {
+            name: format!("{}{}", step.name, axes_label(&row.axes)),
+            step: step.name.clone(),
+            axes: row.axes,
+            kind,
+            settings,
+            shown,
+            work: None,
+            seed: variant.seed,
+            inputs,
+            derived: false,
+            at: step.key,
+        };
+        if sound {
+            match (kind.parse)(&draft.settings) {
+                Ok(work) => draft.work = Some(work),
+                Err(problem) => self.told(variant, &step.name, problem),
+            }
+        }
+        self.derive(&mut draft, 0);
+        for problem in self.checked(&draft) {
+            self.told(variant, &step.name, problem);
+        }
+        self.add(draft)
+    }
+
+    fn add(&mut self, draft: Draft) -> usize {
+        let index = self.drafts.len();
+        self.by_name.insert(draft.name.clone(), index);
+        self.drafts.push(draft);
+        index
+    }
+
+    /// What a kind says of settings and inputs; nothing while an input is not known whole.
+    fn checked(&self, draft: &Draft) -> Vec<Problem> {
+        let Some(work) = &draft.work else { return Vec::new() };
+        if draft.inputs.iter().any(|(index, _)| self.drafts[*index].work.is_none()) {
+            return Vec::new();
+        }
+        let inputs: Vec<Input> = draft.inputs.iter().map(|(_, input)| input.clone()).collect();
+        work.check(&inputs)
+    }
+
+    /// A problem that a kind found, at its place.
+    fn told(&mut self, variant: &Variant, step: &str, problem: Problem) {
+        let message = if problem.path.is_empty() {
+            format!("step `{step}`: {}", problem.message)
+        } else {
+            format!("`{}` of step `{step}`: {}", problem.path.join("."), problem.message)
+        };
+        let fault = Fault {
+            path: problem.path,
+            at_key: false,
+            message,
+            help: problem.help,
+        };
+        self.problems
+            .push(place(self.source, &variant.with, variant.outside, fault));
+    }
+
+    /// An instance as its reader sees it.
+    fn input(&self, index: usize, part: Option<&str>) -> Input {
+        let made = &self.drafts[index];
+        Input {
+            text: part.map_or_else(|| made.name.clone(), |part| format!("{}.{part}", made.name)),
+            instance: made.name.clone(),
+            step: made.step.clone(),
+            kind: made.kind.name.to_owned(),
+            artifact: made.kind.output,
+            part: part.map(str::to_owned),
+            parts: made.parts().unwrap_or_default(),
+            axes: made.axes.clone(),
+            path: std::path::PathBuf::new(),
+            digest: None,
+        }
+    }
+
+    fn absolute(&self, written: &str) -> Value {
+        Value::String(self.folder.join(written).to_string_lossy().into_owned())
+    }
+
+    /// A path as the file wrote it: what is made absolute begins with the file's folder.
+    fn as_written(&self, absolute: &str) -> Value {
+        let folder = format!("{}{}", self.folder.display(), std::path::MAIN_SEPARATOR);
+        Value::String(absolute.strip_prefix(&folder).unwrap_or(absolute).to_owned())
+    }
+
+    /// Adds the instances that a step has the engine add before it, each once for all who ask.
+    fn derive(&mut self, draft: &mut Draft, depth: usize) {
+        let derived = draft.work.as_ref().map(|work| work.derived()).unwrap_or_default();
+        for wanted in derived {
+            let field = wanted.field;
+            match self.derived(draft, wanted, depth) {
+                Ok(index) => {
+                    let mut input = self.input(index, None);
+                    input.text = format!("@{field}");
+                    draft.inputs.push((index, input));
+                }
+                Err(problem) => {
+                    let message = format!("step `{}`: {}", draft.step, problem.message);
+                    let problem = self.source.error(draft.at, message).maybe_help(problem.help);
+                    self.problems.push(problem);
+                }
+            }
+        }
+    }
+
+    fn derived(&mut self, owner: &Draft, wanted: Derived, depth: usize) -> Result<usize, Problem> {
+        let kinds = self.kinds;
+        let kind = kinds
+            .iter()
+            .find(|kind| kind.name == wanted.kind)
+            .filter(|_| depth < MAXIMUM_DERIVED)
+            .ok_or_else(|| {
+                Problem::at(
+                    "",
+                    format!("needs the kind `{}`, which this program has not", wanted.kind),
+                )
+            })?;
+        let work = (kind.parse)(&wanted.with)?;
+        let seed = work.needs().seed.then_some(owner.seed);
+        let identity = json!([kind.name, wanted.with, seed]).to_string();
+        if let Some(index) = self.known.get(&identity) {
+            return Ok(*index);
+        }
+        let with = Node::from_value(&wanted.with, Span::default());
+        let outcome = check(&schema_value(kind), &with, &|path| format!("`{}`", path.join(".")));
+        if let Some(fault) = outcome.faults.into_iter().next() {
+            return Err(Problem::at("", format!("{}: {}", wanted.label, fault.message)));
+        }
+        let mut draft = Draft {
+            name: self.free_name(&wanted.label),
+            step: wanted.label,
+            axes: Vec::new(),
+            kind,
+            shown: self.shown(&with, &outcome.findings),
+            settings: wanted.with,
+            work: Some(work),
+            seed: owner.seed,
+            inputs: Vec::new(),
+            derived: true,
+            at: owner.at,
+        };
+        for finding in &outcome.findings {
+            if let Mark::Artifact { .. } = finding.mark {
+                let text = with.locate(&finding.path).node.text().unwrap_or_default();
+                let (index, part) = self
+                    .named(text)
+                    .ok_or_else(|| Problem::at("", format!("{} reads `{text}`, which is no instance", draft.name)))?;
+                if !draft.inputs.iter().any(|(_, input)| input.text == text) {
+                    let mut input = self.input(index, part.as_deref());
+                    text.clone_into(&mut input.text);
+                    draft.inputs.push((index, input));
+                }
+            }
+        }
+        self.derive(&mut draft, depth + 1);
+        if let Some(problem) = self.checked(&draft).into_iter().next() {
+            return Err(problem);
+        }
+        let index = self.add(draft);
+        self.known.insert(identity, index);
+        Ok(index)
+    }
+
+    /// Two derived instances can have one label and different settings; names are unique.
+    fn free_name(&self, label: &str) -> String {
+        let mut name = label.to_owned();
+        let mut number = 2;
+        while self.by_name.contains_key(&name) {
+            name = format!("{label} #{number}");
+            number += 1;
+        }
+        name
+    }
+
+    /// The instance, and its part, that a reference in its final form names.
+    fn named(&self, text: &str) -> Option<(usize, Option<String>)> {
+        if let Some(index) = self.by_name.get(text) {
+            return Some((*index, None));
+        }
+        let (name, part) = text.rsplit_once('.')?;
+        Some((*self.by_name.get(name)?, Some(part.to_owned())))
+    }
+
+    fn shown(&self, with: &Node, findings: &[Finding]) -> Value {
+        with.replaced(&|path| {
+            let found = findings
+                .iter()
+                .find(|finding| finding.mark == Mark::Path && finding.path == path)?;
+            let text = with.locate(&found.path).node.text()?;
+            Some(Replacement::One(self.as_written(text)))
+        })
+    }
+}

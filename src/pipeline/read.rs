@@ -1,0 +1,448 @@
+//! YAML into a tree with places, within bounds.
+//!
+//! saphyr gives the events and where they stand; what a plain scalar means (`1e-3` a number, `no`
+//! text) is asked of serde_yaml, and the whole is held against what serde_yaml reads from the same
+//! text: if the two ever differ, that is a message and not a silent choice.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, StrInput};
+use serde_json::Value;
+
+use super::diagnostic::{Diagnostic, Source, Span};
+use super::tree::{Content, Entry, Node};
+
+/// Larger is not a pipeline file.
+pub(super) const MAXIMUM_BYTES: usize = 1 << 20;
+/// Nesting beyond it is not read (serde_yaml stops at 128).
+const MAXIMUM_DEPTH: usize = 64;
+/// Values, counted again wherever an alias repeats them.
+const MAXIMUM_NODES: usize = 100_000;
+
+/// The document's tree. What does not hinder reading on (a key twice, a tag) goes to `problems`;
+/// what does is the error.
+pub(super) fn read(source: &Arc<Source>, problems: &mut Vec<Diagnostic>) -> Result<Node, Diagnostic> {
+    if source.text.len() > MAXIMUM_BYTES {
+        let message = format!(
+            "the file has {} bytes; a pipeline file may have {MAXIMUM_BYTES}",
+            source.text.len()
+        );
+        return Err(source.error(Span::default(), message));
+    }
+    let mut reader = Reader {
+        source,
+        bytes: byte_offsets(&source.text),
+        parser: Parser::new_from_str(&source.text),
+        anchors: BTreeMap::new(),
+        nodes: 0,
+        problems,
+    };
+    let root = reader.document()?;
+    if reader.problems.is_empty() {
+        compare(source, &root)?;
+    }
+    Ok(root)
+}
+
+/// A single value as `--set` gives it, places relative to its own text.
+pub(super) fn read_value(text: &str) -> Result<Node, String> {
+    let source = Source::new(std::path::Path::new("--set"), text);
+    let mut problems = Vec::new();
+    match read(&source, &mut problems) {
+        Ok(node) if problems.is_empty() => Ok(node),
+        Ok(_) => Err(problems.remove(0).message),
+        Err(problem) => Err(problem.message),
+    }
+}
+
+/// Byte offsets of all characters, and of the end: saphyr counts characters.
+fn byte_offsets(text: &str) -> Vec<usize> {
+    text.char_indices().map(|(byte, _)| byte).chain([text.len()]).collect()
+}
+
+struct Reader<'a> {
+    source: &'a Arc<Source>,
+    bytes: Vec<usize>,
+    parser: Parser<'a, StrInput<'a>>,
+    anchors: BTreeMap<usize, Option<Node>>,
+    nodes: usize,
+    problems: &'a mut Vec<Diagnostic>,
+}
+
+impl<'a> Reader<'a> {
+    fn next(&mut self) -> Result<(Event<'a>, Span), Diagnostic> {
+        match self.parser.next_event() {
+            Some(Ok((event, span))) => {
+                let start = self.byte(span.start.index());
+                let end = self.byte(span.end.index()).max(start);
+                Ok((event, Span { start, end }))
+            }
+            Some(Err(error)) => Err(self.syntax(&error)),
+            None => Ok((Event::StreamEnd, self.end())),
+        }
+    }
+
+    fn byte(&self, character: usize) -> usize {
+        self.bytes.get(character).copied().unwrap_or(self.source.text.len())
+    }
+
+    fn end(&self) -> Span {
+        let end = self.source.text.trim_end().len();
+        Span { start: end, end }
+    }
+
+    fn syntax(&self, error: &ScanError) -> Diagnostic {
+        let start = self.byte(error.marker().index());
+        let line_start = self.source.text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+        let line = self.source.text[line_start..].lines().next().unwrap_or_default();
+        let end = start + usize::from(start < line_start + line.len());
+        let end = (end..=self.source.text.len())
+            .find(|byte| self.source.text.is_char_boundary(*byte))
+            .unwrap_or(start);
+        let help = if line.trim_start_matches(' ').starts_with('\t') {
+            "indent with spaces: YAML takes no tabs there"
+        } else if line.contains("${") && line.contains(['{', '[']) {
+            "inside {..} and [..], a placeholder needs quotes: \"${params.name}\""
+        } else {
+            "check the indentation, and that every bracket and quote is closed"
+        };
+        self.source
+            .error(Span { start, end }, format!("this is not YAML: {}", error.info()))
+            .help(help)
+    }
+
+    fn document(&mut self) -> Result<Node, Diagnostic> {
+        let mut root = None;
+        loop {
+            let (event, span) = self.next()?;
+            match event {
+                Event::StreamEnd => break,
+                Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
+                _ if root.is_some() => {
+                    let message = "a second YAML document begins here; a pipeline file holds one";
+                    return Err(self.source.error(span, message).help("remove the `---` before it"));
+                }
+                event => root = Some(self.node(event, span, 0)?),
+            }
+        }
+        Ok(root.unwrap_or_else(|| Node::new(self.end(), Content::Null)))
+    }
+
+    fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Node, Diagnostic> {
+        self.count(1, span)?;
+        if depth > MAXIMUM_DEPTH {
+            return Err(self
+                .source
+                .error(span, format!("nested more than {MAXIMUM_DEPTH} deep")));
+        }
+        let (anchor, tag, node) = match event {
+            Event::Alias(anchor) => return self.alias(anchor, span),
+            Event::Scalar(text, style, anchor, tag) => {
+                let content = if style == ScalarStyle::Plain {
+                    self.plain(&text, span)
+                } else {
+                    Content::Text(text.into_owned())
+                };
+                (anchor, tag, Node::new(span, content))
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.open(anchor);
+                let mut items = Vec::new();
+                let end = loop {
+                    let (event, item) = self.next()?;
+                    if event == Event::SequenceEnd {
+                        break item.end;
+                    }
+                    items.push(self.node(event, item, depth + 1)?);
+                };
+                let span = Span {
+                    start: span.start,
+                    end: end.max(span.start),
+                };
+                (anchor, tag, Node::new(span, Content::List(items)))
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.open(anchor);
+                let (entries, end) = self.mapping(depth)?;
+                let span = Span {
+                    start: span.start,
+                    end: end.max(span.start),
+                };
+                (anchor, tag, Node::new(span, Content::Map(entries)))
+            }
+            _ => return Err(self.source.error(span, "a value was expected here")),
+        };
+        if let Some(tag) = tag {
+            let message = format!("the tag `{}{}` is not used in pipeline files", tag.handle, tag.suffix);
+            self.problems.push(
+                self.source
+                    .error(span, message)
+                    .help("write the value plainly; quotes make it text"),
+            );
+        }
+        if anchor != 0 {
+            self.anchors.insert(anchor, Some(node.clone()));
+        }
+        Ok(node)
+    }
+
+    /// An anchor that is not closed yet: an alias to it would hold itself.
+    fn open(&mut self, anchor: usize) {
+        if anchor != 0 {
+            self.anchors.insert(anchor, None);
+        }
+    }
+
+    fn alias(&mut self, anchor: usize, span: Span) -> Result<Node, Diagnostic> {
+        match self.anchors.get(&anchor) {
+            Some(Some(node)) => {
+                let node = node.clone();
+                self.count(size(&node), span)?;
+                Ok(node)
+            }
+            _ => Err(self
+                .source
+                .error(span, "this alias stands inside the value that it repeats")),
+        }
+    }
+
+    fn count(&mut self, more: usize, span: Span) -> Result<(), Diagnostic> {
+        self.nodes += more;
+        if self.nodes > MAXIMUM_NODES {
+            let message = format!("more than {MAXIMUM_NODES} values, those that aliases repeat included");
+            return Err(self.source.error(span, message));
+        }
+        Ok(())
+    }
+
+    fn mapping(&mut self, depth: usize) -> Result<(Vec<Entry>, usize), Diagnostic> {
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut merges = Vec::new();
+        let end = loop {
+            let (event, key_span) = self.next()?;
+            if event == Event::MappingEnd {
+                break key_span.end;
+            }
+            let merge = matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, _) if text == "<<");
+            let key = self.node(event, key_span, depth + 1)?;
+            let (event, span) = self.next()?;
+            let value = self.node(event, span, depth + 1)?;
+            if merge {
+                merges.push((key_span, value));
+                continue;
+            }
+            let Content::Text(key) = key.content else {
+                let message = format!("a key is a name; this is {}", key.describe());
+                let help = "put it in quotes to make it a name";
+                self.problems.push(self.source.error(key_span, message).help(help));
+                continue;
+            };
+            if let Some(earlier) = entries.iter().find(|entry| entry.key == key) {
+                let problem = self
+                    .source
+                    .error(key_span, format!("the key `{key}` stands here a second time"));
+                let problem = problem.label(earlier.key_span, "first here");
+                self.problems.push(problem.help("keep one of the two"));
+                continue;
+            }
+            entries.push(Entry { key, key_span, value });
+        };
+        for (span, value) in merges {
+            self.merge(&mut entries, span, value);
+        }
+        Ok((entries, end))
+    }
+
+    /// `<<: *defaults`: keys that are not there yet; of several mappings, the earlier one wins.
+    fn merge(&mut self, entries: &mut Vec<Entry>, span: Span, value: Node) {
+        match value.content {
+            Content::Map(more) => {
+                for entry in more {
+                    if !entries.iter().any(|earlier| earlier.key == entry.key) {
+                        entries.push(entry);
+                    }
+                }
+            }
+            Content::List(items) if items.iter().all(|item| matches!(item.content, Content::Map(_))) => {
+                for item in items {
+                    self.merge(entries, span, item);
+                }
+            }
+            _ => {
+                let message = format!("`<<` takes a mapping or a list of mappings, not {}", value.describe());
+                self.problems.push(self.source.error(span, message));
+            }
+        }
+    }
+
+    /// What a plain scalar means, as serde_yaml reads it.
+    fn plain(&mut self, text: &str, span: Span) -> Content {
+        // as a document of their own these would be markers
+        if text.starts_with("---") || text.starts_with("...") {
+            return Content::Text(text.to_owned());
+        }
+        match serde_yaml::from_str::<serde_yaml::Value>(text) {
+            Ok(serde_yaml::Value::Null) => Content::Null,
+            Ok(serde_yaml::Value::Bool(value)) => Content::Bool(value),
+            Ok(serde_yaml::Value::Number(value)) => {
+                let number = value
+                    .as_u64()
+                    .map(Into::into)
+                    .or_else(|| value.as_i64().map(Into::into))
+                    .or_else(|| value.as_f64().and_then(serde_json::Number::from_f64));
+                number.map_or_else(
+                    || {
+                        let message = format!("`{text}` is not a number that settings can hold");
+                        self.problems
+                            .push(self.source.error(span, message).help("write a finite number"));
+                        Content::Null
+                    },
+                    Content::Number,
+                )
+            }
+            _ => Content::Text(text.to_owned()),
+        }
+    }
+}
+
+fn size(node: &Node) -> usize {
+    1 + match &node.content {
+        Content::List(items) => items.iter().map(size).sum(),
+        Content::Map(entries) => entries.iter().map(|entry| size(&entry.value)).sum(),
+        _ => 0,
+    }
+}
+
+/// Holds the tree against serde_yaml's reading of the same text.
+fn compare(source: &Arc<Source>, root: &Node) -> Result<(), Diagnostic> {
+    let other = as_json(&source.text).map_err(|error| {
+        let span = error.location().map_or_else(Span::default, |location| {
+            let start = location.index().min(source.text.len());
+            Span { start, end: start }
+        });
+        source.error(span, format!("this is not YAML: {error}"))
+    })?;
+    match difference(root, &other) {
+        None => Ok(()),
+        Some((node, other)) => {
+            let message = format!("this can be read in two ways, as {} or as {other}", node.describe());
+            Err(source
+                .error(node.span, message)
+                .help("write it plainly, or put it in quotes"))
+        }
+    }
+}
+
+/// The text as serde_yaml reads it, `<<` merged.
+pub(super) fn as_json(text: &str) -> Result<Value, serde_yaml::Error> {
+    let mut value: serde_yaml::Value = serde_yaml::from_str(text)?;
+    value.apply_merge()?;
+    serde_yaml::from_value(value)
+}
+
+fn difference<'a, 'v>(node: &'a Node, value: &'v Value) -> Option<(&'a Node, &'v Value)> {
+    match (&node.content, value) {
+        (Content::List(items), Value::Array(values)) if items.len() == values.len() => items
+            .iter()
+            .zip(values)
+            .find_map(|(item, value)| difference(item, value)),
+        (Content::Map(entries), Value::Object(map)) if entries.len() == map.len() => {
+            entries.iter().find_map(|entry| match map.get(&entry.key) {
+                Some(value) => difference(&entry.value, value),
+                None => Some((node, value)),
+            })
+        }
+        (Content::List(_) | Content::Map(_), _) => Some((node, value)),
+        _ => (node.to_value() != *value).then_some((node, value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::path::Path;
+
+    fn tree(text: &str) -> Result<(Node, Vec<Diagnostic>), Diagnostic> {
+        let source = Source::new(Path::new("t.yaml"), text);
+        let mut problems = Vec::new();
+        let node = read(&source, &mut problems)?;
+        Ok((node, problems))
+    }
+
+    fn value(text: &str) -> Value {
+        let (node, problems) = tree(text).expect("reads");
+        assert!(problems.is_empty(), "{problems:?}");
+        node.to_value()
+    }
+
+    #[test]
+    fn scalars_mean_what_serde_yaml_says() {
+        assert_eq!(
+            value("a: 1e-3\nb: no\nc: ~\nd: 0x10\ne: '7'\nf: 007\ng: true\nh: -2\ni: a b\n  c\nj: ---x\n"),
+            serde_json::json!({
+                "a": 1e-3, "b": "no", "c": null, "d": 16, "e": "7", "f": "007", "g": true, "h": -2, "i": "a b c",
+                "j": "---x"
+            })
+        );
+    }
+
+    #[test]
+    fn places_are_exact_beside_wide_characters() {
+        let text = "ñ: {á: [1, «é», \"x\"]}\nb: 2\n";
+        let (node, _) = tree(text).expect("reads");
+        let list = node.get("ñ").and_then(|node| node.get("á")).expect("is there");
+        let Content::List(items) = &list.content else {
+            panic!("a list")
+        };
+        assert_eq!(&text[items[1].span.start..items[1].span.end], "«é»");
+        assert_eq!(&text[items[2].span.start..items[2].span.end], "\"x\"");
+        let entry = node.entry("b").expect("is there");
+        assert_eq!(&text[entry.key_span.start..entry.key_span.end], "b");
+    }
+
+    #[test]
+    fn anchors_and_merges_work() {
+        assert_eq!(
+            value("d: &d {x: 1, y: 2}\na: {<<: *d, y: 3}\nl: *d\n"),
+            serde_json::json!({"d": {"x": 1, "y": 2}, "a": {"x": 1, "y": 3}, "l": {"x": 1, "y": 2}})
+        );
+    }
+
+    #[test]
+    fn what_is_not_finite_or_too_large_is_a_problem() {
+        for text in ["a: .inf\n", "a: .nan\n"] {
+            assert_eq!(tree(text).expect("reads").1.len(), 1, "{text}");
+        }
+        assert!(tree("a: 123456789012345678901234567890\n").is_err());
+    }
+
+    #[test]
+    fn bounds_hold() {
+        let deep = format!("a: {}{}", "[".repeat(80), "]".repeat(80));
+        assert!(tree(&deep).expect_err("too deep").message.contains("deep"));
+        let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+        for level in 1..8 {
+            let inner = vec![format!("*a{}", level - 1); 10].join(", ");
+            bomb.push_str(&format!("a{level}: &a{level} [{inner}]\n"));
+        }
+        assert!(tree(&bomb).expect_err("too many").message.contains("values"));
+        assert!(tree("a: &a [*a]\n").is_err());
+        assert!(tree(&" ".repeat(MAXIMUM_BYTES + 1)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "[ -~\n\tñ€]{0,80}") {
+            let _ = tree(&text);
+        }
+
+        #[test]
+        fn yaml_like_text_never_panics(parts in prop::collection::vec(
+            prop::sample::select(vec!["a", ": ", "\n", "  ", "- ", "[", "]", "{", "}", "&x ", "*x", "|", ">", "'", "\"", "#",
+                "<<: ", "? ", "!t ", "---", "...", "%", "1", "ñ", "\r\n", "\t", "${params.a}", ","]), 0..30)) {
+            let _ = tree(&parts.concat());
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! Step drafts into instances: order, mapping, inputs, and each kind's own checks.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::diagnostic::{Diagnostic, Source, Span};
+use super::graph::StepGraph;
+use super::join::{NoRow, Row, rows};
+use super::reference::Reference;
+use super::suggest::{listed, suggest};
+use super::variant::{StepDraft, Variant};
+use crate::pipeline::check::artifact_words;
+use crate::step::{ArtifactType, Input, Kind, Step, axes_label};
+
+/// An instance while the file may still be wrong.
+pub(super) struct Draft {
+    pub name: String,
+    pub step: String,
+    pub axes: Vec<(String, String)>,
+    pub kind: &'static Kind,
+    pub settings: serde_json::Value,
+    pub shown: serde_json::Value,
+    /// `None` when its settings are wrong: what reads it can still be checked.
+    pub work: Option<Box<dyn Step>>,
+    pub seed: u64,
+    pub inputs: Vec<(usize, Input)>,
+    pub derived: bool,
+    pub at: Span,
+}
+
+impl Draft {
+    /// The parts that can be referred to; `None` when they are not known.
+    pub fn parts(&self) -> Option<Vec<String>> {
+        let mut parts = self.work.as_ref()?.parts();
+        parts.extend(
+            self.kind
+                .output
+                .fixed_parts()
+                .iter()
+                .map(|(name, _)| (*name).to_owned()),
+        );
+        Some(parts)
+    }
+}
+
+/// Resolves steps, one after the other in an order in which they can run.
+pub(super) struct Resolver<'a> {
+    pub source: &'a Arc<Source>,
+    pub kinds: &'static [Kind],
+    /// The folder that paths are relative to.
+    pub folder: PathBuf,
+    pub problems: Vec<Diagnostic>,
+    pub drafts: Vec<Draft>,
+    /// Instances by name, for references in their final form.
+    pub by_name: BTreeMap<String, usize>,
+    /// Derived instances by what they are.
+    pub known: BTreeMap<String, usize>,
+    /// Instances of each step; `None` for steps that could not be resolved.
+    by_step: BTreeMap<String, Option<Vec<usize>>>,
+}
+
+impl<'a> Resolver<'a> {
+    pub fn new(source: &'a Arc<Source>, kinds: &'static [Kind], file: &Path) -> Self {
+        // of the file's folder nothing but its place is asked: it need not exist in tests
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        Self {
+            source,
+            kinds,
+            folder: file.parent().map(Path::to_owned).unwrap_or_default(),
+            problems: Vec::new(),
+            drafts: Vec::new(),
+            by_name: BTreeMap::new(),
+            known: BTreeMap::new(),
+            by_step: BTreeMap::new(),
+        }
+    }
+
+    pub fn resolve(&mut self, steps: &[StepDraft]) {
+        let number: BTreeMap<&str, usize> = steps
+            .iter()
+            .enumerate()
+            .map(|(index, step)| (step.name.as_str(), index))
+            .collect();
+        let mut reads = vec![Vec::new(); steps.len()];
+        for (index, step) in steps.iter().enumerate() {
+            for variant in &step.variants {
+                for reference in &variant.references {
+                    match number.get(reference.name.step.as_str()) {
+                        Some(source) => reads[index].push(*source),
+                        None => self.no_such_step(step, variant, reference, steps),
+                    }
+                }
+            }
+        }
+        let graph = StepGraph::new(&reads);
+        for cycle in graph.cycles() {
+            self.cycle(steps, &cycle);
+        }
+        for index in graph.order() {
+            self.step(&steps[index]);
+        }
+    }
+
+    fn step(&mut self, step: &StepDraft) {
+        let mut indices = Some(Vec::new());
+        for variant in &step.variants {
+            match step.kind.and_then(|kind| self.variant(step, kind, variant)) {
+                Some(more) => {
+                    if let Some(indices) = &mut indices {
+                        indices.extend(more);
+                    }
+                }
+                None => indices = None,
+            }
+        }
+        self.by_step.insert(step.name.clone(), indices);
+    }
+
+    /// The instances of a variant; `None` when something that it reads is missing.
+    fn variant(&mut self, step: &StepDraft, kind: &'static Kind, variant: &Variant) -> Option<Vec<usize>> {
+        let mut upstream = Vec::with_capacity(variant.references.len());
+        for reference in &variant.references {
+            upstream.push(self.by_step.get(&reference.name.step)?.clone()?);
+        }
+        let of_right_type: Vec<bool> = variant
+            .references
+            .iter()
+            .zip(&upstream)
+            .map(|(reference, instances)| self.type_fits(step, variant, reference, instances))
+            .collect();
+        if of_right_type.contains(&false) {
+            return None;
+        }
+        let with_axes: Vec<Vec<(usize, &[(String, String)])>> = upstream
+            .iter()
+            .map(|instances| {
+                instances
+                    .iter()
+                    .map(|index| (*index, self.drafts[*index].axes.as_slice()))
+                    .collect()
+            })
+            .collect();
+        let rows = match rows(&variant.axes, &variant.references, &with_axes) {
+            Ok(rows) => rows,
+            Err(no_row) => {
+                let problem = self.no_row(step, variant, &no_row);
+                self.problems.push(problem);
+                return None;
+            }
+        };
+        if self.drafts.len() + rows.len() > super::matrix::MAXIMUM_INSTANCES {
+            let problem = self.no_row(step, variant, &NoRow::TooMany);
+            self.problems.push(problem);
+            return None;
+        }
+        let sound = variant.sound && rows.iter().all(|row| self.parts_exist(step, variant, row));
+        Some(
+            rows.into_iter()
+                .map(|row| self.instance(step, kind, variant, row, sound))
+                .collect(),
+        )
+    }
+
+    fn reference_error(&self, variant: &Variant, reference: &Reference, message: String) -> Diagnostic {
+        variant.with.locate(&reference.path).node.error(self.source, message)
+    }
+
+    fn no_such_step(&mut self, step: &StepDraft, variant: &Variant, reference: &Reference, steps: &[StepDraft]) {
+        let (field, name) = (reference.path.join("."), &reference.name.step);
+        let text = variant.with.locate(&reference.path).node.text().unwrap_or(name);
+        let message = format!("step `{}` reads `{field}` from `{text}`: no such step", step.name);
+        let fitting = || {
+            steps
+                .iter()
+                .filter(|other| other.name != step.name)
+                .filter_map(|other| {
+                    let fits = other
+                        .kind
+                        .is_none_or(|kind| reference.types.iter().any(|name| name == kind.output.name()));
+                    fits.then_some(other.name.as_str())
+                })
+        };
+        let near = suggest(name, fitting()).or_else(|| suggest(name, steps.iter().map(|step| step.name.as_str())));
+        let types: Vec<&str> = reference.types.iter().map(String::as_str).collect();
+        let help = match (near, listed(fitting())) {
+            (Some(near), _) => format!("did you mean `{near}`?"),
+            (None, names) if names.is_empty() => format!("add a step that makes {}", artifact_words(&types)),
+            (None, names) => format!("these make {}: {names}", artifact_words(&types)),
+        };
+        let problem = self.reference_error(variant, reference, message).help(help);
+        self.problems.push(problem);
+    }
+
+    fn cycle(&mut self, steps: &[StepDraft], cycle: &[usize]) {
+        let (first, next) = (&steps[cycle[0]], &steps[cycle[1 % cycle.len()]]);
+        let names: Vec<&str> = cycle
+            .iter()
+            .chain(&cycle[..1])
+            .map(|index| steps[*index].name.as_str())
+            .collect();
+        let message = if cycle.len() == 1 {
+            format!("step `{}` reads itself: `{}`", first.name, names.join(" → "))
+        } else {
+            format!("these steps wait for each other: `{}`", names.join(" → "))
+        };
+        let reading = first.variants.iter().find_map(|variant| {
+            let reference = variant
+                .references
+                .iter()
+                .find(|reference| reference.name.step == next.name)?;
+            Some(self.reference_error(variant, reference, message.clone()))
+        });
+        let problem = reading.unwrap_or_else(|| self.source.error(first.key, message));
+        self.problems.push(problem.help("let one of them read another step"));
+    }
+
+    /// Whether a reference's step makes what its field takes. A model's `tokenizer` is a tokenizer.
+    fn type_fits(&mut self, step: &StepDraft, variant: &Variant, reference: &Reference, instances: &[usize]) -> bool {
+        let Some(made) = instances.first().map(|index| self.drafts[*index].kind.output) else {
+            return true;
+        };
+        let part = reference.name.part.as_deref();
+        let effective = match (made, part) {
+            (ArtifactType::Model, Some("tokenizer")) => ArtifactType::Tokenizer,
+            _ => made,
+        };
+        if reference.types.iter().any(|name| name == effective.name()) {
+            return true;
+        }
+        let types: Vec<&str> = reference.types.iter().map(String::as_str).collect();
+        let is = match part {
+            Some("tokenizer") if made == ArtifactType::Model => "is the tokenizer of a model".to_owned(),
+            _ => format!("makes {}", artifact_words(&[made.name()])),
+        };
+        let text = variant.with.locate(&reference.path).node.text().unwrap_or_default();
+        let message = format!(
+            "`{}` of step `{}` needs {}; `{text}` {is}",
+            reference.path.join("."),
+            step.name,
+            artifact_words(&types)
+        );
+        let fitting = self.by_step.iter().filter_map(|(name, instances)| {
+            let first = instances.as_ref()?.first()?;
+            let made = self.drafts[*first].kind.output.name();
+            (name != &step.name && reference.types.iter().any(|wanted| wanted == made)).then_some(name.as_str())
+        });
+        let names = listed(fitting);
+        let help = (!names.is_empty()).then(|| format!("these make {}: {names}", artifact_words(&types)));
+        let problem = self.reference_error(variant, reference, message).maybe_help(help);
+        self.problems.push(problem);
+        false
+    }
+
+    fn no_row(&self, step: &StepDraft, variant: &Variant, no_row: &NoRow) -> Diagnostic {
+        let (number, what) = match no_row {
+            NoRow::TooMany => {
+                let message = format!(
+                    "step `{}` comes to more than {} instances",
+                    step.name,
+                    super::matrix::MAXIMUM_INSTANCES
+                );
+                return self
+                    .source
+                    .error(step.key, message)
+                    .help("shorten an axis of its matrix or of what it reads");
+            }
+            NoRow::NotChosen(number) => (*number, "has no instance with these axes".to_owned()),
+            NoRow::Apart(number) => {
+                let axes = axes_label(&variant.axes);
+                (
+                    *number,
+                    format!("has no instance that goes with {axes} and with what else it reads"),
+                )
+            }
+        };
+        let reference = &variant.references[number];
+        let text = variant.with.locate(&reference.path).node.text().unwrap_or_default();
+        let field = reference.path.join(".");
+        let message = format!(
+            "step `{}` reads `{field}` from `{text}`: `{}` {what}",
+            step.name, reference.name.step
+        );
+        let instances = self.by_step.get(&reference.name.step).and_then(Option::as_ref);
+        let names = listed(
+            instances
+                .into_iter()
+                .flatten()
+                .map(|index| self.drafts[*index].name.as_str()),
+        );
+        self.reference_error(variant, reference, message)
+            .help(format!("there are {names}"))
+    }
+
+    fn parts_exist(&mut self, step: &StepDraft, variant: &Variant, row: &Row) -> bool {
+        let mut sound = true;
+        for (reference, targets) in variant.references.iter().zip(&row.targets) {
+            let Some(part) = &reference.name.part else { continue };
+            for target in targets {
+                let Some(parts) = self.drafts[*target].parts() else {
+                    continue;
+                };
+                if parts.contains(part) {
+                    continue;
+                }
+                sound = false;
+                let name = &self.drafts[*target].name;
+                let field = reference.path.join(".");
+                let message = format!(
+                    "step `{}` reads `{field}` from `{name}.{part}`: `{name}` has no part `{part}`",
+                    step.name
+                );
+                let names = parts.iter().map(String::as_str);
+                let help = super::suggest::did_you_mean(part, names, "its parts")
+                    .unwrap_or_else(|| format!("it is whole: write `{}`", reference.name.step));
+                let problem = self.reference_error(variant, reference, message).help(help);
+                self.problems.push(problem);
+            }
+        }
+        sound
+    }
+}

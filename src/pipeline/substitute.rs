@@ -1,0 +1,261 @@
+//! Placeholders: `${params.width}`, `${matrix.shots}`.
+//!
+//! One that is a whole value keeps the type of what it stands for; inside other text it becomes
+//! text. `$${` writes a `${` that is none. What is put in is never looked through again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::diagnostic::{Diagnostic, Source, Span};
+use super::suggest::did_you_mean;
+use super::tree::{Content, Entry, Node};
+
+/// What placeholders can name.
+pub(super) struct Scope<'a> {
+    /// The parameters; `None` where they cannot be used.
+    pub params: Option<&'a Node>,
+    /// The axes of a step and their values; `None` where they cannot be used.
+    pub matrix: Option<&'a [(String, Node)]>,
+    /// Where it is, for messages: `` step `base` ``.
+    pub place: &'a str,
+}
+
+/// Replaces placeholders and remembers which names were used.
+pub(super) struct Substitution<'a> {
+    pub source: &'a Arc<Source>,
+    pub problems: &'a mut Vec<Diagnostic>,
+    /// `params.width`, `answers:matrix.shots`: what some placeholder names.
+    pub used: &'a mut BTreeSet<String>,
+}
+
+impl Substitution<'_> {
+    pub fn apply(&mut self, node: &Node, scope: &Scope) -> Node {
+        let content = match &node.content {
+            Content::Text(text) if text.contains("${") => return self.text(node, text, scope),
+            Content::List(items) => Content::List(items.iter().map(|item| self.apply(item, scope)).collect()),
+            Content::Map(entries) => Content::Map(entries.iter().map(|entry| self.entry(entry, scope)).collect()),
+            content => content.clone(),
+        };
+        Node {
+            content,
+            ..node.clone()
+        }
+    }
+
+    fn entry(&mut self, entry: &Entry, scope: &Scope) -> Entry {
+        if entry.key.contains("${") {
+            let message = format!("the key `{}` holds a placeholder; only values can", entry.key);
+            self.problems.push(self.source.error(entry.key_span, message));
+        }
+        Entry {
+            value: self.apply(&entry.value, scope),
+            ..entry.clone()
+        }
+    }
+
+    fn text(&mut self, node: &Node, text: &str, scope: &Scope) -> Node {
+        let unknown = Node {
+            content: Content::Unknown,
+            ..node.clone()
+        };
+        let mut pieces = match pieces(text) {
+            Ok(pieces) => pieces,
+            Err(message) => {
+                let problem = node.error(self.source, message);
+                self.problems
+                    .push(problem.help("write `$${` for a `${` that is no placeholder"));
+                return unknown;
+            }
+        };
+        if let [Piece::Name(name)] = pieces.as_slice() {
+            return match self.look_up(name, node, node.span, scope) {
+                Some(found) => {
+                    let mut value = found.clone();
+                    value.mark_used(node.span);
+                    value
+                }
+                None => unknown,
+            };
+        }
+        let mut whole = String::new();
+        let mut from = node.span.start;
+        for piece in pieces.drain(..) {
+            match piece {
+                Piece::Text(text) => whole.push_str(&text),
+                Piece::Name(name) => {
+                    let span = self.within(node, &name, &mut from);
+                    let Some(found) = self.look_up(&name, node, span, scope) else {
+                        return unknown;
+                    };
+                    match found.scalar_text() {
+                        Some(text) if !matches!(found.content, Content::Null) => whole.push_str(&text),
+                        _ if matches!(found.content, Content::Unknown) => return unknown,
+                        _ => {
+                            let message = format!(
+                                "`${{{name}}}` stands for {} and cannot be put inside text",
+                                found.describe()
+                            );
+                            let problem = self.source.error(span, message);
+                            self.problems.push(problem.help("use it alone, as the whole value"));
+                            return unknown;
+                        }
+                    }
+                }
+            }
+        }
+        Node {
+            content: Content::Text(whole),
+            ..node.clone()
+        }
+    }
+
+    /// Where a placeholder stands within its text, where the text is written as it is read.
+    fn within(&self, node: &Node, name: &str, from: &mut usize) -> Span {
+        let written = self.source.text.get(*from..node.span.end).unwrap_or_default();
+        let place = written.find("${").and_then(|start| {
+            let length = written[start..].find('}')? + 1;
+            written[start..start + length].contains(name).then_some((start, length))
+        });
+        match place {
+            Some((start, length)) => {
+                let start = *from + start;
+                *from = start + length;
+                Span {
+                    start,
+                    end: start + length,
+                }
+            }
+            None => node.span,
+        }
+    }
+
+    fn look_up<'a>(&mut self, name: &str, node: &Node, span: Span, scope: &Scope<'a>) -> Option<&'a Node> {
+        let (space, rest) = name.split_once('.').unwrap_or((name, ""));
+        match (space, scope.params, scope.matrix) {
+            ("params", Some(params), _) => self.parameter(rest, params, node, span),
+            ("matrix", _, Some(axes)) => {
+                self.used.insert(format!("{}:matrix.{rest}", scope.place));
+                let found = axes.iter().find(|(axis, _)| axis == rest).map(|(_, value)| value);
+                if found.is_none() {
+                    let names = axes.iter().map(|(axis, _)| axis.as_str());
+                    let help = did_you_mean(rest, names, "its axes")
+                        .unwrap_or_else(|| format!("give the step a `matrix:` with `{rest}`"));
+                    let message = format!("{} has no axis `{rest}`", scope.place);
+                    self.tell(node, span, message, help);
+                }
+                found
+            }
+            ("params" | "matrix", ..) => {
+                let message = format!("`${{{name}}}` cannot be used in {}", scope.place);
+                self.tell(
+                    node,
+                    span,
+                    message,
+                    "write the value itself; `$${` writes a `${` as it is".into(),
+                );
+                None
+            }
+            _ => {
+                let message = format!("`${{{name}}}` is no placeholder");
+                let help = "there are `${params.name}` and `${matrix.axis}`; `$${` writes a `${` as it is";
+                self.tell(node, span, message, help.into());
+                None
+            }
+        }
+    }
+
+    fn parameter<'a>(&mut self, path: &str, params: &'a Node, node: &Node, span: Span) -> Option<&'a Node> {
+        // that `params` is no mapping is told by the structure check
+        if !matches!(params.content, Content::Map(_)) {
+            return None;
+        }
+        self.used
+            .insert(format!("params.{}", path.split('.').next().unwrap_or(path)));
+        let mut found = params;
+        let mut known = String::from("params");
+        for part in path.split('.') {
+            match found.get(part) {
+                Some(inner) => {
+                    found = inner;
+                    known = format!("{known}.{part}");
+                }
+                None => {
+                    let names = found.entries().iter().map(|entry| entry.key.as_str());
+                    let help =
+                        did_you_mean(part, names, "there are").unwrap_or_else(|| format!("add `{part}` to `{known}`"));
+                    self.tell(node, span, format!("`{known}` has no `{part}`"), help);
+                    return None;
+                }
+            }
+        }
+        Some(found)
+    }
+
+    fn tell(&mut self, node: &Node, span: Span, message: String, help: String) {
+        let problem = node.explain(self.source.error(span, message)).help(help);
+        self.problems.push(problem);
+    }
+}
+
+#[derive(Debug, PartialEq)]
+enum Piece {
+    Text(String),
+    Name(String),
+}
+
+fn pieces(text: &str) -> Result<Vec<Piece>, String> {
+    let mut pieces = Vec::new();
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some(dollar) = rest.find('$') {
+        plain.push_str(&rest[..dollar]);
+        rest = &rest[dollar..];
+        if let Some(after) = rest.strip_prefix("$${") {
+            plain.push_str("${");
+            rest = after;
+        } else if let Some(after) = rest.strip_prefix("${") {
+            let end = after
+                .find('}')
+                .ok_or_else(|| format!("`{rest}` opens a placeholder and does not close it"))?;
+            if !plain.is_empty() {
+                pieces.push(Piece::Text(std::mem::take(&mut plain)));
+            }
+            pieces.push(Piece::Name(after[..end].trim().to_owned()));
+            rest = &after[end + 1..];
+        } else {
+            plain.push('$');
+            rest = &rest[1..];
+        }
+    }
+    plain.push_str(rest);
+    if !plain.is_empty() || pieces.is_empty() {
+        pieces.push(Piece::Text(plain));
+    }
+    Ok(pieces)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn text_is_cut_at_placeholders() {
+        let name = |name: &str| Piece::Name(name.into());
+        let text = |text: &str| Piece::Text(text.into());
+        assert_eq!(pieces("${params.a}"), Ok(vec![name("params.a")]));
+        assert_eq!(pieces("x${ a }y"), Ok(vec![text("x"), name("a"), text("y")]));
+        assert_eq!(pieces("$${a} costs $5"), Ok(vec![text("${a} costs $5")]));
+        assert!(pieces("a ${b").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn escaped_text_comes_back(text in "[ -~ñ]{0,40}") {
+            let escaped = text.replace("${", "$${");
+            // a `$` before the escape would join it: that text cannot be escaped and is not claimed to be
+            prop_assume!(!text.contains("$${"));
+            prop_assert_eq!(pieces(&escaped), Ok(vec![Piece::Text(text)]));
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! A step with its own matrix put in: settings checked against the kind's schema, references found.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::check::{Finding, Mark, check};
+use super::diagnostic::{Diagnostic, Source, Span};
+use super::file::{PipelineFile, place, schema_value};
+use super::matrix::{Combination, combinations, labels};
+use super::reference::{Reference, references};
+use super::structure;
+use super::substitute::{Scope, Substitution};
+use super::tree::{Content, Entry, Node};
+use crate::step::Kind;
+
+/// A step of the file.
+pub(super) struct StepDraft {
+    pub name: String,
+    /// Where its name stands.
+    pub key: Span,
+    pub kind: Option<&'static Kind>,
+    pub variants: Vec<Variant>,
+}
+
+/// A step under one combination of its own matrix.
+pub(super) struct Variant {
+    pub axes: Vec<(String, String)>,
+    /// The settings, placeholders replaced.
+    pub with: Node,
+    /// Where faults of the settings as a whole are shown.
+    pub outside: Span,
+    pub seed: u64,
+    pub references: Vec<Reference>,
+    /// Where paths stand.
+    pub paths: Vec<Vec<String>>,
+    /// Whether the settings fit the schema.
+    pub sound: bool,
+}
+
+/// Reads steps into drafts.
+pub(super) struct Drafter<'a> {
+    pub source: &'a Arc<Source>,
+    pub kinds: &'static [Kind],
+    pub file: Option<&'a PipelineFile>,
+    pub params: &'a Node,
+    pub seed: u64,
+    pub problems: &'a mut Vec<Diagnostic>,
+    pub used: &'a mut BTreeSet<String>,
+}
+
+impl Drafter<'_> {
+    pub fn draft(&mut self, entry: &Entry) -> StepDraft {
+        let name = entry.key.clone();
+        let uses = match self.file.and_then(|file| file.steps.get(&name)) {
+            Some(step) => Some(step.uses.as_str()),
+            None => entry.value.get("uses").and_then(Node::text),
+        };
+        let kind = uses.and_then(|uses| self.kinds.iter().find(|kind| kind.name == uses));
+        let schema = kind.map(schema_value);
+        let place = format!("step `{name}`");
+        let matrix = entry.value.get("matrix").map(|matrix| {
+            let scope = Scope {
+                params: Some(self.params),
+                matrix: None,
+                place: "a matrix",
+            };
+            self.substitution().apply(matrix, &scope)
+        });
+        let combinations = combinations(self.source, &name, matrix.as_ref(), self.problems);
+        let variants = combinations
+            .iter()
+            .map(|combination| self.variant(entry, kind, schema.as_ref(), &place, combination))
+            .collect();
+        StepDraft {
+            name,
+            key: entry.key_span,
+            kind,
+            variants,
+        }
+    }
+
+    fn substitution(&mut self) -> Substitution<'_> {
+        Substitution {
+            source: self.source,
+            problems: self.problems,
+            used: self.used,
+        }
+    }
+
+    fn variant(
+        &mut self,
+        entry: &Entry,
+        kind: Option<&Kind>,
+        schema: Option<&Value>,
+        step: &str,
+        combination: &Combination,
+    ) -> Variant {
+        let scope = Scope {
+            params: Some(self.params),
+            matrix: Some(combination),
+            place: step,
+        };
+        let (with, outside) = match entry.value.entry("with") {
+            Some(with) => (self.substitution().apply(&with.value, &scope), with.key_span),
+            None => (Node::new(entry.key_span, Content::Map(Vec::new())), entry.key_span),
+        };
+        let seed = match entry.value.get("seed") {
+            Some(seed) => {
+                let seed = self.substitution().apply(seed, &scope);
+                self.number(&seed, &format!("`seed` of {step}")).unwrap_or(self.seed)
+            }
+            None => self.seed,
+        };
+        let mut variant = Variant {
+            axes: labels(combination),
+            with,
+            outside,
+            seed,
+            references: Vec::new(),
+            paths: Vec::new(),
+            sound: false,
+        };
+        // that `with` is no mapping is told by the structure check
+        if let (Some(kind), Some(schema), Content::Map(_)) = (kind, schema, &variant.with.content) {
+            let namer = |path: &[String]| match path {
+                [] => step.to_owned(),
+                path => format!("`{}` of {step}", path.join(".")),
+            };
+            let outcome = check(schema, &variant.with, &namer);
+            variant.sound = outcome.faults.is_empty();
+            for fault in outcome.faults {
+                self.problems.push(place(self.source, &variant.with, outside, fault));
+            }
+            let (references, unreadable) = references(&variant.with, &outcome.findings);
+            for finding in unreadable {
+                self.not_a_reference(&variant.with, &finding, step);
+                variant.sound = false;
+            }
+            variant.references = references;
+            variant.paths = paths(&outcome.findings);
+            debug_assert!(!kind.name.is_empty());
+        }
+        variant
+    }
+
+    /// A seed, placeholders replaced.
+    pub fn number(&mut self, node: &Node, name: &str) -> Option<u64> {
+        let outcome = check(&structure::seed_number(), node, &|_| name.to_owned());
+        for fault in outcome.faults {
+            // what is wrong before placeholders are replaced is told by the structure check
+            if node.used.is_some() || node.set.is_some() {
+                self.problems.push(place(self.source, node, node.span, fault));
+            }
+        }
+        match &node.content {
+            Content::Number(number) => number.as_u64(),
+            _ => None,
+        }
+    }
+
+    fn not_a_reference(&mut self, with: &Node, finding: &Finding, step: &str) {
+        let node = with.locate(&finding.path).node;
+        let text = node.text().unwrap_or_default();
+        let field = finding.path.join(".");
+        let message = format!("{step} reads `{field}` from {text:?}, which cannot be a step's name");
+        let file = text.contains('/') || Path::new(text).extension().is_some();
+        let help = if file {
+            "name a step here; a `dataset` step reads files"
+        } else {
+            "write a step's name: `base`, `dialogues.test`, `tuned[rate=0.1]`"
+        };
+        self.problems.push(node.error(self.source, message).help(help));
+    }
+}
+
+fn paths(findings: &[Finding]) -> Vec<Vec<String>> {
+    findings
+        .iter()
+        .filter(|finding| finding.mark == Mark::Path)
+        .map(|finding| finding.path.clone())
+        .collect()
+}
