@@ -39,7 +39,7 @@ struct Node {
 }
 
 /// A place in a row: a step, or a lane of the edge `(from, to)`.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Slot {
     Step(usize),
     Lane(usize, usize),
