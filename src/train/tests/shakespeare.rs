@@ -27,7 +27,10 @@ fn two_thousand_updates_reach_nanogpts_loss() {
     let updates: u64 = variable("FRAGUA_UPDATES", "2000").parse().unwrap();
     let text: Vec<char> = std::fs::read_to_string(text).unwrap().chars().collect();
     let vocabulary: Vec<char> = text.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
-    let tokens: Vec<u32> = text.iter().map(|c| vocabulary.binary_search(c).unwrap() as u32).collect();
+    let tokens: Vec<u32> = text
+        .iter()
+        .map(|c| vocabulary.binary_search(c).unwrap() as u32)
+        .collect();
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, tokens: &[u32]| {
         let folder = folder.path().join(name);
@@ -67,7 +70,10 @@ fn two_thousand_updates_reach_nanogpts_loss() {
     println!("{}", events.lines().last().unwrap_or_default());
     let seconds = started.elapsed().as_secs_f64();
     let speed = outcome.summary.tokens as f64 / seconds;
-    println!("{:?}\n{seconds:.1} s, {speed:.0} tok/s with evaluations", outcome.summary);
+    println!(
+        "{:?}\n{seconds:.1} s, {speed:.0} tok/s with evaluations",
+        outcome.summary
+    );
     if updates >= 2000 {
         assert!(outcome.summary.best_validation_loss.unwrap() <= 1.88);
     }
