@@ -23,7 +23,10 @@ pub fn read(inputs: &[&Input], lineage: &[Ancestor]) -> Result<Material, ReportE
         ..Material::default()
     };
     material.groups = groups(inputs, lineage)?;
-    for ancestor in lineage.iter().filter(|ancestor| ancestor.artifact == ArtifactType::Model) {
+    for ancestor in lineage
+        .iter()
+        .filter(|ancestor| ancestor.artifact == ArtifactType::Model)
+    {
         material.trained.extend(trained(ancestor)?);
         let record = ancestor.path.join("quantization.json");
         if record.exists() {
@@ -51,9 +54,11 @@ fn groups(inputs: &[&Input], lineage: &[Ancestor]) -> Result<Vec<Group>, ReportE
     let mut groups: Vec<(String, Group)> = Vec::new();
     for input in inputs {
         let texts = input_of(lineage, &input.instance, ArtifactType::Generations);
-        let scored = texts.or_else(|| input_of(lineage, &input.instance, ArtifactType::Model)).ok_or_else(|| {
-            ReportError::Lineage { instance: input.instance.clone() }
-        })?;
+        let scored = texts
+            .or_else(|| input_of(lineage, &input.instance, ArtifactType::Model))
+            .ok_or_else(|| ReportError::Lineage {
+                instance: input.instance.clone(),
+            })?;
         let system = System {
             instance: scored.instance.clone(),
             generations: scored.step.clone(),
@@ -62,23 +67,45 @@ fn groups(inputs: &[&Input], lineage: &[Ancestor]) -> Result<Vec<Group>, ReportE
             samples: lines(&input.path.join("samples.jsonl"))?,
         };
         let key = if texts.is_some() {
-            let references = system.samples.iter().map(|scored| (&scored.sample.id, &scored.sample.references));
-            Digest::of(&serde_json::to_vec(&references.collect::<Vec<_>>()).expect("texts are plain values")).to_string()
+            let references = system
+                .samples
+                .iter()
+                .map(|scored| (&scored.sample.id, &scored.sample.references));
+            Digest::of(&serde_json::to_vec(&references.collect::<Vec<_>>()).expect("texts are plain values"))
+                .to_string()
         } else {
             let tokens = input_of(lineage, &input.instance, ArtifactType::Tokens);
             tokens.map_or_else(|| input.instance.clone(), |tokens| tokens.digest.to_string())
         };
         // another evaluation of the same instance adds to it, unless it has a metric already: then
         // the two differ in settings, and stand apart
-        let same = |group: &Group| group.systems.iter().position(|known| known.instance == system.instance && known.axes == system.axes);
+        let same = |group: &Group| {
+            group
+                .systems
+                .iter()
+                .position(|known| known.instance == system.instance && known.axes == system.axes)
+        };
         let repeated = |group: &Group| {
-            same(group).is_some_and(|at| system.scores.iter().any(|score| group.systems[at].score(&score.metric).is_some()))
+            same(group).is_some_and(|at| {
+                system
+                    .scores
+                    .iter()
+                    .any(|score| group.systems[at].score(&score.metric).is_some())
+            })
         };
         let title = if texts.is_some() { &scored.step } else { &input.step };
-        let place = groups.iter().position(|(known, group)| *known == key && !repeated(group));
+        let place = groups
+            .iter()
+            .position(|(known, group)| *known == key && !repeated(group));
         let place = place.unwrap_or_else(|| {
             let title = title.clone();
-            groups.push((key, Group { title, ..Group::default() }));
+            groups.push((
+                key,
+                Group {
+                    title,
+                    ..Group::default()
+                },
+            ));
             groups.len() - 1
         });
         let group = &mut groups[place].1;
@@ -109,7 +136,9 @@ fn with_axes(mut group: Group) -> Group {
     if distinct.len() < group.systems.len() {
         group.axes.insert(0, GENERATIONS.to_owned());
         for system in &mut group.systems {
-            system.axes.insert(0, (GENERATIONS.to_owned(), system.generations.clone()));
+            system
+                .axes
+                .insert(0, (GENERATIONS.to_owned(), system.generations.clone()));
         }
     }
     group
@@ -138,7 +167,9 @@ fn trained(ancestor: &Ancestor) -> Result<Option<Trained>, ReportError> {
         ..Trained::default()
     };
     for line in lines::<Value>(&curve)? {
-        let Some(update) = line["update"].as_u64() else { continue };
+        let Some(update) = line["update"].as_u64() else {
+            continue;
+        };
         if let Some(loss) = line["train_loss"].as_f64() {
             trained.train.push((update, loss));
         }

@@ -45,7 +45,9 @@ pub(super) fn samples(material: &Material) -> Result<DataFrame, ReportError> {
     columns.push(count("prompt_tokens", |scored| scored.sample.prompt_tokens));
     columns.push(count("output_tokens", |scored| scored.sample.output_tokens));
     for metric in metrics(&rows) {
-        let values = rows.iter().map(|row| row.1.scores.get(&metric).and_then(serde_json::Value::as_f64));
+        let values = rows
+            .iter()
+            .map(|row| row.1.scores.get(&metric).and_then(serde_json::Value::as_f64));
         columns.push(series(&metric, values));
     }
     DataFrame::new(rows.len(), columns).map_err(failed("samples"))
@@ -67,12 +69,20 @@ fn systems(material: &Material) -> impl Iterator<Item = &System> {
 
 fn identity<'a>(material: &Material, rows: impl Iterator<Item = &'a System> + Clone) -> Vec<Column> {
     let mut axes: Vec<&str> = Vec::new();
-    for axis in material.groups.iter().flat_map(|group| &group.axes).filter(|axis| *axis != GENERATIONS) {
+    for axis in material
+        .groups
+        .iter()
+        .flat_map(|group| &group.axes)
+        .filter(|axis| *axis != GENERATIONS)
+    {
         if !axes.contains(&axis.as_str()) {
             axes.push(axis);
         }
     }
-    let mut columns = vec![texts("generations", rows.clone().map(|system| system.generations.as_str()))];
+    let mut columns = vec![texts(
+        "generations",
+        rows.clone().map(|system| system.generations.as_str()),
+    )];
     for axis in axes {
         columns.push(series(axis, rows.clone().map(|system| system.on(axis).map(safe))));
     }
