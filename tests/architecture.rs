@@ -35,7 +35,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("kernels", &[]),
     ("tokenizer", &["data"]),
     ("prompt", &["data"]),
-    ("report", &["data"]),
+    ("report", &["metrics"]),
     ("metrics", &[]),
     ("data", &[]),
     ("store", &[]),
