@@ -34,7 +34,7 @@ struct Entry {
 
 #[derive(Serialize)]
 struct Panel {
-    label: &'static str,
+    label: String,
     about: String,
     /// The right end of the scale, as text.
     end: String,
@@ -114,8 +114,8 @@ fn chart(group: &Group, baseline: &BTreeMap<String, String>, words: &Words) -> C
             }
         }
         Panel {
-            label: metric.label,
-            about: words.get(&format!("about_{}", metric.name)).to_owned(),
+            label: words.label(*metric).to_owned(),
+            about: words.about(*metric).to_owned(),
             end: end(scale, *metric, words),
             higher: metric.range.higher_is_better(),
             groups,

@@ -25,7 +25,7 @@ pub(super) struct Table {
 
 #[derive(Serialize)]
 struct Heading {
-    label: &'static str,
+    label: String,
     about: String,
     higher: bool,
     signature: String,
@@ -103,8 +103,8 @@ fn table(group: &Group, baseline: &BTreeMap<String, String>, words: &Words) -> T
 fn heading(group: &Group, metric: Facts, words: &Words) -> Heading {
     let signature = group.systems.iter().find_map(|system| system.score(metric.name));
     Heading {
-        label: metric.label,
-        about: words.get(&format!("about_{}", metric.name)).to_owned(),
+        label: words.label(metric).to_owned(),
+        about: words.about(metric).to_owned(),
         higher: metric.range.higher_is_better(),
         signature: signature.map(|score| score.signature.clone()).unwrap_or_default(),
     }

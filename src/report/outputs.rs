@@ -18,7 +18,7 @@ const MOST_CHARACTERS: usize = 4000;
 #[derive(Serialize)]
 pub(super) struct Outputs {
     title: String,
-    metric: &'static str,
+    metric: String,
     samples: Vec<Sample>,
     /// How many of all are shown, where not all are.
     cut: Option<String>,
@@ -89,7 +89,7 @@ fn side_by_side(group: &Group, colours: &[String], words: &Words) -> Option<Outp
     let (shown_text, all_text) = (words.whole(shown as u64), words.whole(ids.len() as u64));
     Some(Outputs {
         title: group.title.clone(),
-        metric: metric.label,
+        metric: words.label(metric).to_owned(),
         samples: ids[..shown]
             .iter()
             .map(|id| sample(group, id, metric, colours, words))

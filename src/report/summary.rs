@@ -74,7 +74,10 @@ fn sentence(group: &Group, metric: Facts, winners: &[usize], base: Option<usize>
         None => String::new(),
     };
     // a line never breaks inside a metric's name
-    let (label, n) = (metric.label.replace('-', "\u{2011}"), words.whole(winners.len() as u64));
+    let (label, n) = (
+        words.label(metric).replace('-', "\u{2011}"),
+        words.whole(winners.len() as u64),
+    );
     let places = [
         ("systems", names.as_str()),
         ("metric", &label),
@@ -149,7 +152,7 @@ fn figures(
     let best = value(group, winner, metric);
     let mut figures = vec![Figure {
         value: words.score(best, metric.range),
-        label: words.fill("figure_best", &[("metric", metric.label)]),
+        label: words.fill("figure_best", &[("metric", words.label(metric))]),
     }];
     if let Some(base) = base.filter(|base| *base != winner) {
         let (difference, _) = words.difference(value(group, base, metric), best, metric.range);

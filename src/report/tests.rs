@@ -291,7 +291,7 @@ fn spanish_pages_are_spanish() {
         },
         out.path(),
     );
-    assert!(page.contains("<html lang=\"es\">") && page.contains("tiene el ROUGE‑L más alto, 0,"));
+    assert!(page.contains("<html lang=\"es\">") && page.contains("tiene el valor más alto de ROUGE‑L, 0,"));
     assert!(scores.contains(",0."), "CSV files keep the decimal point");
 }
 

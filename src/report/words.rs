@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::Range;
+use crate::metrics::{Facts, Range};
 
 /// The language of a report's own words. Data, prompts and outputs stay as they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -56,6 +56,17 @@ impl Words {
     pub(super) fn get(&self, name: &str) -> &str {
         let word = self.words.get(name);
         word.unwrap_or_else(|| panic!("the word lists have {name:?}: a test compares them with their uses"))
+    }
+
+    /// A metric's name in prose: most are the same in every language.
+    pub(super) fn label(&self, metric: Facts) -> &str {
+        let own = self.words.get(&format!("label_{}", metric.name));
+        own.map_or(metric.label, String::as_str)
+    }
+
+    /// What a metric measures, in a sentence.
+    pub(super) fn about(&self, metric: Facts) -> &str {
+        self.get(&format!("about_{}", metric.name))
     }
 
     /// A sentence with its `{places}` filled. What is filled in is not searched for places again.
@@ -154,6 +165,17 @@ mod tests {
         };
         for (name, text) in en.all() {
             assert_eq!(places(text), places(es.get(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_metric_is_explained() {
+        let words = Words::of(Language::Es);
+        let texts = crate::metrics::all(crate::metrics::RougeWords::Ascii)
+            .into_iter()
+            .map(|metric| metric.facts());
+        for facts in texts.chain([crate::metrics::PERPLEXITY]) {
+            assert!(words.about(facts).len() > 20);
         }
     }
 
