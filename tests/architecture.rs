@@ -88,6 +88,27 @@ fn sources() -> Vec<(PathBuf, String, String)> {
         .collect()
 }
 
+fn is_test_file(path: &Path) -> bool {
+    let stem = path.file_stem().unwrap().to_str().unwrap();
+    stem == "tests" || stem.ends_with("_tests") || path.components().any(|part| part.as_os_str() == "tests")
+}
+
+/// A file's lines up to its first test item that has a body, without comments.
+fn shipped_code(text: &str) -> String {
+    let mut lines = Vec::new();
+    let mut rest = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .peekable();
+    while let Some(line) = rest.next() {
+        if line.trim() == "#[cfg(test)]" && rest.peek().is_some_and(|next| !next.ends_with(';')) {
+            break;
+        }
+        lines.push(line);
+    }
+    lines.join("\n")
+}
+
 /// The rooms that a text names as `crate::room` or `use crate::{room, other::…}`.
 fn rooms_named(code: &str) -> Vec<String> {
     let mut rooms = Vec::new();
