@@ -71,19 +71,8 @@ fn sources() -> Vec<(PathBuf, String, String)> {
             let inside = path.strip_prefix(&root).unwrap();
             let first = inside.components().next().unwrap().as_os_str().to_str().unwrap();
             let room = first.strip_suffix(".rs").unwrap_or(first).to_owned();
-            let is_test_file = path.file_name().is_some_and(|name| name == "tests.rs");
-            let text = if is_test_file {
-                String::new()
-            } else {
-                fs::read_to_string(&path).unwrap()
-            };
-            let code = text.split("#[cfg(test)]\nmod ").next().unwrap();
-            let code = code
-                .lines()
-                .filter(|line| !line.trim_start().starts_with("//"))
-                .collect::<Vec<_>>()
-                .join("\n");
-            (path, room, code)
+            let text = if is_test_file(inside) { String::new() } else { fs::read_to_string(&path).unwrap() };
+            (path, room, shipped_code(&text))
         })
         .collect()
 }
