@@ -72,11 +72,7 @@ fn from_counts(sums: &[f64], effective_order: bool) -> f64 {
     if matches.iter().all(|count| *count == 0.0) {
         return 0.0;
     }
-    let brevity = if output < reference {
-        (1.0 - reference / output).exp()
-    } else {
-        1.0
-    };
+    let brevity = if output < reference { (1.0 - reference / output).exp() } else { 1.0 };
     let mut precisions = [0.0; ORDER];
     let mut order = ORDER;
     let mut smoothing = 1.0;
@@ -136,9 +132,7 @@ mod tests {
     fn numbers_keep_their_points_and_words_lose_theirs() {
         assert_eq!(
             tokenize("It's 3.5, not 1,000-2; \"ok\" &amp; done."),
-            [
-                "It's", "3.5", ",", "not", "1,000", "-", "2", ";", "\"", "ok", "\"", "&", "done", "."
-            ]
+            ["It's", "3.5", ",", "not", "1,000", "-", "2", ";", "\"", "ok", "\"", "&", "done", "."]
         );
     }
 

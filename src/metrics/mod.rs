@@ -27,7 +27,7 @@ pub use perplexity::PERPLEXITY;
 pub use rouge::RougeWords;
 pub use rouge_lcs::common_words;
 pub use samples::{MetricsError, Sample, read};
-pub use score::{Score, ScoredSample, Scores, perplexity, score};
+pub use score::{ScoredSample, Score, Scores, perplexity, score};
 
 /// A metric of texts against references.
 pub trait Metric: Send + Sync {

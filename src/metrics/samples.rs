@@ -85,10 +85,7 @@ fn text_or_number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<S
 /// A file that cannot be read, and the first line that is not a generation.
 pub fn read(artifact: &Path) -> Result<Vec<Sample>, MetricsError> {
     let path = artifact.join("generations.jsonl");
-    let fail = |source| MetricsError::Read {
-        path: path.clone(),
-        source,
-    };
+    let fail = |source| MetricsError::Read { path: path.clone(), source };
     let file = std::fs::File::open(&path).map_err(fail)?;
     let mut samples = Vec::new();
     for (index, line) in std::io::BufReader::new(file).lines().enumerate() {

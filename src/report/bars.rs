@@ -77,10 +77,7 @@ fn chart(material: &Material, group: &Group, baseline: &BTreeMap<String, String>
     for (system, colour) in group.systems.iter().zip(&colours).take(shown) {
         let label = name(system);
         if !legend.iter().any(|entry| entry.label == label) {
-            legend.push(Entry {
-                colour: colour.clone(),
-                label,
-            });
+            legend.push(Entry { colour: colour.clone(), label });
         }
     }
     let baselines = ranking::baselines(group, baseline);
@@ -89,18 +86,13 @@ fn chart(material: &Material, group: &Group, baseline: &BTreeMap<String, String>
         let best = ranking::best(group, *metric);
         let mut groups: Vec<Bars> = Vec::new();
         for (index, system) in group.systems.iter().enumerate().take(shown) {
-            let Some(score) = system.score(metric.name) else {
-                continue;
-            };
+            let Some(score) = system.score(metric.name) else { continue };
             let percent = |value: f64| rounded(100.0 * value / scale);
             let bar = Bar {
                 label: name(system),
                 colour: colours[index].clone(),
                 width: percent(score.value),
-                interval: score
-                    .low
-                    .zip(score.high)
-                    .map(|(low, high)| (percent(low), percent(high))),
+                interval: score.low.zip(score.high).map(|(low, high)| (percent(low), percent(high))),
                 text: words.score(score.value, metric.range),
                 best: best.contains(&index),
             };
@@ -140,9 +132,7 @@ fn common(baselines: &[Option<usize>]) -> Option<usize> {
 
 fn right_end(group: &Group, metric: Facts) -> f64 {
     let scores = group.systems.iter().filter_map(|system| system.score(metric.name));
-    let highest = scores
-        .map(|score| score.high.unwrap_or(score.value).max(score.value))
-        .fold(0.0, f64::max);
+    let highest = scores.map(|score| score.high.unwrap_or(score.value).max(score.value)).fold(0.0, f64::max);
     let most = match metric.range {
         Range::Fraction => 1.0,
         Range::Percent => 100.0,

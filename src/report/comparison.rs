@@ -54,11 +54,7 @@ struct Cell {
 
 /// One table a group.
 pub(super) fn tables(material: &Material, baseline: &BTreeMap<String, String>, words: &Words) -> Vec<Table> {
-    material
-        .groups
-        .iter()
-        .map(|group| table(material, group, baseline, words))
-        .collect()
+    material.groups.iter().map(|group| table(material, group, baseline, words)).collect()
 }
 
 fn table(material: &Material, group: &Group, baseline: &BTreeMap<String, String>, words: &Words) -> Table {
@@ -71,19 +67,13 @@ fn table(material: &Material, group: &Group, baseline: &BTreeMap<String, String>
         let base = baselines[index].map(|base| &group.systems[base]);
         let cell = |(metric, best): (&Facts, &Vec<usize>)| {
             let score = system.score(metric.name)?;
-            let from = base
-                .filter(|_| baselines[index] != Some(index))
-                .and_then(|base| base.score(metric.name));
+            let from = base.filter(|_| baselines[index] != Some(index)).and_then(|base| base.score(metric.name));
             Some(cell(score, from, *metric, best.contains(&index), words))
         };
         Row {
             label: ranking::label(group, system),
             colour,
-            axes: group
-                .axes
-                .iter()
-                .map(|axis| system.on(axis).unwrap_or("—").to_owned())
-                .collect(),
+            axes: group.axes.iter().map(|axis| system.on(axis).unwrap_or("—").to_owned()).collect(),
             cells: metrics.iter().zip(&best).map(cell).collect(),
             is_baseline: baselines[index] == Some(index),
         }
@@ -125,40 +115,23 @@ fn cell(score: &Score, from: Option<&Score>, metric: Facts, best: bool, words: &
         best,
         difference: difference.map(|(text, _)| text),
         verdict,
-        interval: ends
-            .map(|(low, high)| format!("{}–{}", words.score(low, metric.range), words.score(high, metric.range))),
+        interval: ends.map(|(low, high)| {
+            format!("{}–{}", words.score(low, metric.range), words.score(high, metric.range))
+        }),
     }
 }
 
 /// The evaluated step's name, and the evaluating one's where that is needed to tell tables apart.
 pub(super) fn title(material: &Material, group: &Group) -> String {
-    let same = material
-        .groups
-        .iter()
-        .filter(|other| other.generations == group.generations)
-        .count();
-    if same > 1 {
-        format!("{} ({})", group.generations, group.scores)
-    } else {
-        group.generations.clone()
-    }
+    let same = material.groups.iter().filter(|other| other.generations == group.generations).count();
+    if same > 1 { format!("{} ({})", group.generations, group.scores) } else { group.generations.clone() }
 }
 
 /// How many samples each system has, or the smallest and largest number of them.
 fn counts(group: &Group, words: &Words) -> String {
-    let counts = || {
-        group
-            .systems
-            .iter()
-            .flat_map(|system| &system.scores)
-            .map(|score| score.n)
-    };
+    let counts = || group.systems.iter().flat_map(|system| &system.scores).map(|score| score.n);
     let (low, high) = (counts().min().unwrap_or(0), counts().max().unwrap_or(0));
-    let n = if low == high {
-        words.whole(low)
-    } else {
-        format!("{}–{}", words.whole(low), words.whole(high))
-    };
+    let n = if low == high { words.whole(low) } else { format!("{}–{}", words.whole(low), words.whole(high)) };
     let of_tokens = group.systems.iter().all(|system| system.samples.is_empty());
     words.fill(if of_tokens { "n_tokens" } else { "n_samples" }, &[("n", &n)])
 }

@@ -49,19 +49,10 @@ enum Slot {
 pub(super) fn draw(material: &Material, words: &Words) -> Drawing {
     let groups = steps::groups(material);
     let mut edges: Vec<(usize, usize)> = Vec::new();
-    let step_of = |instance: &String| {
-        groups
-            .iter()
-            .position(|group| group.instances.iter().any(|i| i.instance == *instance))
-    };
+    let step_of = |instance: &String| groups.iter().position(|group| group.instances.iter().any(|i| i.instance == *instance));
     for (to, group) in groups.iter().enumerate() {
         let inputs = group.instances.iter().flat_map(|instance| &instance.inputs);
-        edges.extend(
-            inputs
-                .filter_map(step_of)
-                .filter(|from| *from != to)
-                .map(|from| (from, to)),
-        );
+        edges.extend(inputs.filter_map(step_of).filter(|from| *from != to).map(|from| (from, to)));
     }
     let report = groups.len();
     edges.extend(material.inputs.iter().filter_map(step_of).map(|from| (from, report)));
@@ -76,20 +67,11 @@ pub(super) fn draw(material: &Material, words: &Words) -> Drawing {
     for (index, row) in rows.iter().enumerate() {
         let mut x = (total - row_width(row)) / 2.0;
         for slot in row {
-            places.push((
-                *slot,
-                1.0 + x + width(*slot) / 2.0,
-                1.0 + index as f64 * (HEIGHT + GAP_Y),
-            ));
+            places.push((*slot, 1.0 + x + width(*slot) / 2.0, 1.0 + index as f64 * (HEIGHT + GAP_Y)));
             x += width(*slot) + GAP_X;
         }
     }
-    let place = |slot: Slot| {
-        places
-            .iter()
-            .find(|(known, ..)| *known == slot)
-            .map_or((0.0, 0.0), |(_, x, y)| (*x, *y))
-    };
+    let place = |slot: Slot| places.iter().find(|(known, ..)| *known == slot).map_or((0.0, 0.0), |(_, x, y)| (*x, *y));
     let node = |index: usize| {
         let (x, y) = place(Slot::Step(index));
         let (x, width, height) = (x - WIDTH / 2.0, WIDTH, HEIGHT);
@@ -144,9 +126,7 @@ fn curve(from: (f64, f64), lanes: &[(f64, f64)], to: (f64, f64)) -> String {
     let mut path = format!("M{x:.1} {y:.1}");
     let mut bend = |to_x: f64, to_y: f64, path: &mut String| {
         let middle = f64::midpoint(y, to_y);
-        path.push_str(&format!(
-            "C{x:.1} {middle:.1} {to_x:.1} {middle:.1} {to_x:.1} {to_y:.1}"
-        ));
+        path.push_str(&format!("C{x:.1} {middle:.1} {to_x:.1} {middle:.1} {to_x:.1} {to_y:.1}"));
         (x, y) = (to_x, to_y);
     };
     for (lane_x, lane_y) in lanes {
@@ -161,10 +141,7 @@ fn curve(from: (f64, f64), lanes: &[(f64, f64)], to: (f64, f64)) -> String {
 fn ordered(nodes: usize, edges: &[(usize, usize)]) -> Vec<Vec<Slot>> {
     let mut depth = vec![0usize; nodes];
     for node in 0..nodes {
-        let above = edges
-            .iter()
-            .filter(|(_, to)| *to == node)
-            .map(|(from, _)| depth[*from] + 1);
+        let above = edges.iter().filter(|(_, to)| *to == node).map(|(from, _)| depth[*from] + 1);
         depth[node] = above.max().unwrap_or(0);
     }
     let mut rows = vec![Vec::new(); depth.iter().max().map_or(0, |deepest| deepest + 1)];
@@ -179,11 +156,7 @@ fn ordered(nodes: usize, edges: &[(usize, usize)]) -> Vec<Vec<Slot>> {
     // down and up a few times: each slot moves to the mean place of its neighbours in the row before
     for sweep in 0..8 {
         let down = sweep % 2 == 0;
-        let order: Vec<usize> = if down {
-            (1..rows.len()).collect()
-        } else {
-            (0..rows.len().saturating_sub(1)).rev().collect()
-        };
+        let order: Vec<usize> = if down { (1..rows.len()).collect() } else { (0..rows.len().saturating_sub(1)).rev().collect() };
         for row in order {
             let fixed = rows[if down { row - 1 } else { row + 1 }].clone();
             let share = |at: usize| (at as f64 + 0.5) / fixed.len() as f64;
@@ -191,20 +164,12 @@ fn ordered(nodes: usize, edges: &[(usize, usize)]) -> Vec<Vec<Slot>> {
             for (at, slot) in rows[row].iter().enumerate() {
                 let near: Vec<f64> = (0..fixed.len())
                     .filter(|other| {
-                        if down {
-                            linked(fixed[*other], *slot, edges, &depth)
-                        } else {
-                            linked(*slot, fixed[*other], edges, &depth)
-                        }
+                        if down { linked(fixed[*other], *slot, edges, &depth) } else { linked(*slot, fixed[*other], edges, &depth) }
                     })
                     .map(share)
                     .collect();
                 let own = (at as f64 + 0.5) / rows[row].len() as f64;
-                let mean = if near.is_empty() {
-                    own
-                } else {
-                    near.iter().sum::<f64>() / near.len() as f64
-                };
+                let mean = if near.is_empty() { own } else { near.iter().sum::<f64>() / near.len() as f64 };
                 keyed.push((mean, *slot));
             }
             keyed.sort_by(|one, other| one.0.total_cmp(&other.0)); // stable: equals keep their order

@@ -68,13 +68,8 @@ pub(super) fn outputs(
     baseline: &std::collections::BTreeMap<String, String>,
     words: &Words,
 ) -> Vec<Outputs> {
-    let with_samples = material
-        .groups
-        .iter()
-        .filter(|group| group.systems.iter().any(|system| !system.samples.is_empty()));
-    with_samples
-        .filter_map(|group| side_by_side(material, group, &ranking::colours(group, baseline), words))
-        .collect()
+    let with_samples = material.groups.iter().filter(|group| group.systems.iter().any(|system| !system.samples.is_empty()));
+    with_samples.filter_map(|group| side_by_side(material, group, &ranking::colours(group, baseline), words)).collect()
 }
 
 fn side_by_side(material: &Material, group: &Group, colours: &[String], words: &Words) -> Option<Outputs> {
@@ -91,10 +86,7 @@ fn side_by_side(material: &Material, group: &Group, colours: &[String], words: &
     Some(Outputs {
         title: comparison::title(material, group),
         metric: metric.label,
-        samples: ids[..shown]
-            .iter()
-            .map(|id| sample(group, id, metric, colours, words))
-            .collect(),
+        samples: ids[..shown].iter().map(|id| sample(group, id, metric, colours, words)).collect(),
         cut: (shown < ids.len()).then(|| words.fill("samples_cut", &[("shown", &shown_text), ("all", &all_text)])),
     })
 }
@@ -110,9 +102,7 @@ fn sample(group: &Group, id: &str, metric: Facts, colours: &[String], words: &Wo
     let value = |scored: &ScoredSample| scored.scores.get(metric.name).and_then(serde_json::Value::as_f64);
     let mut values: Vec<f64> = Vec::new();
     for (system, colour) in group.systems.iter().zip(colours) {
-        let Some(scored) = system.samples.iter().find(|scored| scored.sample.id == id) else {
-            continue;
-        };
+        let Some(scored) = system.samples.iter().find(|scored| scored.sample.id == id) else { continue };
         let label = ranking::label(group, system);
         let text = cut(&scored.sample.prompt, words);
         match sample.prompts.iter_mut().find(|prompt| prompt.text == text) {
@@ -140,11 +130,9 @@ fn sample(group: &Group, id: &str, metric: Facts, colours: &[String], words: &Wo
             pieces: pieces(&cut(&scored.sample.output, words), &scored.sample.references),
         });
     }
-    let (low, high) = values
-        .iter()
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
-            (low.min(*value), high.max(*value))
-        });
+    let (low, high) = values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+        (low.min(*value), high.max(*value))
+    });
     if values.len() > 1 && high > low {
         sample.spread = ((high - low) * 1e4).round() / 1e4;
         let best = words.score(if metric.range.higher_is_better() { high } else { low }, metric.range);
@@ -168,10 +156,7 @@ fn pieces(text: &str, references: &[String]) -> Vec<Piece> {
         }
         match pieces.last_mut() {
             Some(last) if last.common == common => last.text.push_str(text),
-            _ => pieces.push(Piece {
-                text: text.to_owned(),
-                common,
-            }),
+            _ => pieces.push(Piece { text: text.to_owned(), common }),
         }
     };
     let mut at = 0;
@@ -203,11 +188,7 @@ mod tests {
         let found = pieces("Luke, yo soy tu padre.", &["Luke, yo mate a tu padre".into()]);
         let joined: String = found.iter().map(|piece| piece.text.as_str()).collect();
         assert_eq!(joined, "Luke, yo soy tu padre.");
-        let common: Vec<_> = found
-            .iter()
-            .filter(|piece| piece.common)
-            .map(|piece| piece.text.as_str())
-            .collect();
+        let common: Vec<_> = found.iter().filter(|piece| piece.common).map(|piece| piece.text.as_str()).collect();
         assert_eq!(common, ["Luke", "yo", "tu padre"]);
     }
 

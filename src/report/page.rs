@@ -58,10 +58,7 @@ pub(super) fn render(material: &Material, options: &Options) -> Result<String, R
         steps: steps::steps(material),
         interval_note: words.fill(
             "interval_note",
-            &[
-                ("level", &words.decimal(LEVEL * 100.0, 0)),
-                ("resamples", &words.whole(RESAMPLES)),
-            ],
+            &[("level", &words.decimal(LEVEL * 100.0, 0)), ("resamples", &words.whole(RESAMPLES))],
         ),
         t: words.all(),
     };
@@ -77,16 +74,8 @@ pub(super) fn render(material: &Material, options: &Options) -> Result<String, R
     ] {
         environment.add_template(name, source)?;
     }
-    environment.add_global(
-        "style",
-        Value::from_safe_string(include_str!("page/style.css").to_owned()),
-    );
-    environment.add_global(
-        "script",
-        Value::from_safe_string(include_str!("page/script.js").to_owned()),
-    );
+    environment.add_global("style", Value::from_safe_string(include_str!("page/style.css").to_owned()));
+    environment.add_global("script", Value::from_safe_string(include_str!("page/script.js").to_owned()));
     environment.add_global("run_facts", Value::from_safe_string(RUN_FACTS.to_owned()));
-    Ok(environment
-        .get_template("page.html")?
-        .render(Value::from(Serde(&page)))?)
+    Ok(environment.get_template("page.html")?.render(Value::from(Serde(&page)))?)
 }

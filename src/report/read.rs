@@ -36,10 +36,7 @@ pub fn read(inputs: &[&Input], lineage: &[Ancestor]) -> Result<Material, ReportE
             samples: lines(&input.path.join("samples.jsonl"))?,
         });
     }
-    for ancestor in lineage
-        .iter()
-        .filter(|ancestor| ancestor.artifact == ArtifactType::Model)
-    {
+    for ancestor in lineage.iter().filter(|ancestor| ancestor.artifact == ArtifactType::Model) {
         material.trained.extend(trained(ancestor)?);
         let record = ancestor.path.join("quantization.json");
         if record.exists() {
@@ -55,23 +52,14 @@ pub fn read(inputs: &[&Input], lineage: &[Ancestor]) -> Result<Material, ReportE
 fn scored_by<'a>(instance: &str, lineage: &'a [Ancestor]) -> Result<&'a Ancestor, ReportError> {
     let find = |name: &str| lineage.iter().find(|ancestor| ancestor.instance == name);
     let inputs = find(instance).map_or(&[][..], |ancestor| &ancestor.inputs);
-    let of = |artifact| {
-        inputs
-            .iter()
-            .filter_map(|name| find(name))
-            .find(|input| input.artifact == artifact)
-    };
+    let of = |artifact| inputs.iter().filter_map(|name| find(name)).find(|input| input.artifact == artifact);
     of(ArtifactType::Generations)
         .or_else(|| of(ArtifactType::Model))
-        .ok_or_else(|| ReportError::Lineage {
-            instance: instance.to_owned(),
-        })
+        .ok_or_else(|| ReportError::Lineage { instance: instance.to_owned() })
 }
 
 fn group_of<'a>(groups: &'a mut Vec<Group>, generations: &str, scores: &str) -> &'a mut Group {
-    let known = groups
-        .iter()
-        .position(|group| group.generations == generations && group.scores == scores);
+    let known = groups.iter().position(|group| group.generations == generations && group.scores == scores);
     let index = known.unwrap_or_else(|| {
         groups.push(Group {
             generations: generations.to_owned(),
@@ -106,9 +94,7 @@ fn trained(ancestor: &Ancestor) -> Result<Option<Trained>, ReportError> {
         ..Trained::default()
     };
     for line in lines::<Value>(&curve)? {
-        let Some(update) = line["update"].as_u64() else {
-            continue;
-        };
+        let Some(update) = line["update"].as_u64() else { continue };
         if let Some(loss) = line["train_loss"].as_f64() {
             trained.train.push((update, loss));
         }

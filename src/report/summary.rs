@@ -51,15 +51,11 @@ fn winners(group: &Group, metric: Facts) -> Vec<usize> {
     if !best.is_empty() {
         return best;
     }
-    (0..group.systems.len())
-        .filter(|index| group.systems[*index].score(metric.name).is_some())
-        .collect()
+    (0..group.systems.len()).filter(|index| group.systems[*index].score(metric.name).is_some()).collect()
 }
 
 fn value(group: &Group, index: usize, metric: Facts) -> f64 {
-    group.systems[index]
-        .score(metric.name)
-        .map_or(f64::NAN, |score| score.value)
+    group.systems[index].score(metric.name).map_or(f64::NAN, |score| score.value)
 }
 
 fn sentence(group: &Group, metric: Facts, winners: &[usize], base: Option<usize>, words: &Words) -> String {
@@ -73,11 +69,7 @@ fn sentence(group: &Group, metric: Facts, winners: &[usize], base: Option<usize>
         Some((last, several)) => words.fill("and", &[("first", &several.join(", ")), ("last", last)]),
         None => String::new(),
     };
-    let places = [
-        ("systems", names.as_str()),
-        ("metric", metric.label),
-        ("value", shown.as_str()),
-    ];
+    let places = [("systems", names.as_str()), ("metric", metric.label), ("value", shown.as_str())];
     if group.systems.len() == 1 {
         return words.fill("sentence_single", &places);
     }
@@ -108,25 +100,18 @@ fn sentence(group: &Group, metric: Facts, winners: &[usize], base: Option<usize>
 
 /// Whether the runner-up is inside the winner's interval.
 fn caution(group: &Group, metric: Facts, winners: &[usize], words: &Words) -> String {
-    let Some((low, high)) = group.systems[winners[0]]
-        .score(metric.name)
-        .and_then(|score| score.low.zip(score.high))
+    let Some((low, high)) = group.systems[winners[0]].score(metric.name).and_then(|score| score.low.zip(score.high))
     else {
         return String::new();
     };
     let others = (0..group.systems.len()).filter(|index| !winners.contains(index));
     let rivals = others.filter(|index| (low..=high).contains(&value(group, *index, metric)));
-    let rivals: Vec<String> = rivals
-        .map(|index| ranking::label(group, &group.systems[index]))
-        .collect();
+    let rivals: Vec<String> = rivals.map(|index| ranking::label(group, &group.systems[index])).collect();
     let interval = format!("{}–{}", words.score(low, metric.range), words.score(high, metric.range));
     match rivals.as_slice() {
         [] => words.fill("caution_clear", &[("interval", &interval)]),
         [one] => words.fill("caution_one", &[("interval", &interval), ("system", one)]),
-        several => words.fill(
-            "caution_several",
-            &[("interval", &interval), ("n", &several.len().to_string())],
-        ),
+        several => words.fill("caution_several", &[("interval", &interval), ("n", &several.len().to_string())]),
     }
 }
 
@@ -146,30 +131,20 @@ fn figures(
     if let Some(base) = base.filter(|base| *base != winner) {
         let (difference, _) = words.difference(value(group, base, metric), best, metric.range);
         let label = words.get("figure_difference").to_owned();
-        figures.push(Figure {
-            value: difference,
-            label,
-        });
+        figures.push(Figure { value: difference, label });
     }
     figures.push(Figure {
         value: words.whole(group.systems.len() as u64),
         label: words.get("figure_systems").to_owned(),
     });
     if let Some(score) = group.systems[winner].score(metric.name) {
-        let unit = if group.systems[winner].samples.is_empty() {
-            "figure_tokens"
-        } else {
-            "figure_samples"
-        };
+        let unit = if group.systems[winner].samples.is_empty() { "figure_tokens" } else { "figure_samples" };
         figures.push(Figure {
             value: words.whole(score.n),
             label: words.get(unit).to_owned(),
         });
     }
-    let parameters = material
-        .trained
-        .iter()
-        .filter_map(|model| model.summary["parameters"].as_u64());
+    let parameters = material.trained.iter().filter_map(|model| model.summary["parameters"].as_u64());
     if let Some(parameters) = parameters.max() {
         figures.push(Figure {
             value: compact(parameters, words),

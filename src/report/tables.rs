@@ -45,9 +45,7 @@ pub(super) fn samples(material: &Material) -> Result<DataFrame, ReportError> {
     columns.push(count("prompt_tokens", |scored| scored.sample.prompt_tokens));
     columns.push(count("output_tokens", |scored| scored.sample.output_tokens));
     for metric in metrics(&rows) {
-        let values = rows
-            .iter()
-            .map(|row| row.2.scores.get(&metric).and_then(serde_json::Value::as_f64));
+        let values = rows.iter().map(|row| row.2.scores.get(&metric).and_then(serde_json::Value::as_f64));
         columns.push(series(&metric, values));
     }
     DataFrame::new(rows.len(), columns).map_err(failed("samples"))
@@ -64,10 +62,7 @@ pub(super) fn csv(mut table: DataFrame) -> Result<Vec<u8>, ReportError> {
 }
 
 fn systems(material: &Material) -> impl Iterator<Item = (&Group, &System)> {
-    material
-        .groups
-        .iter()
-        .flat_map(|group| group.systems.iter().map(move |system| (group, system)))
+    material.groups.iter().flat_map(|group| group.systems.iter().map(move |system| (group, system)))
 }
 
 fn identity<'a>(material: &Material, rows: impl Iterator<Item = (&'a Group, &'a System)> + Clone) -> Vec<Column> {
@@ -77,15 +72,9 @@ fn identity<'a>(material: &Material, rows: impl Iterator<Item = (&'a Group, &'a 
             axes.push(axis);
         }
     }
-    let mut columns = vec![texts(
-        "generations",
-        rows.clone().map(|(group, _)| group.generations.as_str()),
-    )];
+    let mut columns = vec![texts("generations", rows.clone().map(|(group, _)| group.generations.as_str()))];
     for axis in axes {
-        columns.push(texts(
-            axis,
-            rows.clone().map(|(_, system)| system.on(axis).unwrap_or_default()),
-        ));
+        columns.push(texts(axis, rows.clone().map(|(_, system)| system.on(axis).unwrap_or_default())));
     }
     columns
 }

@@ -120,11 +120,7 @@ impl Words {
         if text.chars().all(|c| !c.is_ascii_digit() || c == '0') {
             return (format!("±{}", self.decimal(0.0, 0)), 0);
         }
-        if to > from {
-            (format!("+{text}"), 1)
-        } else {
-            (format!("\u{2212}{text}"), -1)
-        }
+        if to > from { (format!("+{text}"), 1) } else { (format!("\u{2212}{text}"), -1) }
     }
 }
 
@@ -146,10 +142,7 @@ mod tests {
         let (en, es) = (Words::of(Language::En), Words::of(Language::Es));
         assert_eq!(en.all().keys().collect::<Vec<_>>(), es.all().keys().collect::<Vec<_>>());
         let places = |text: &str| {
-            let found = text
-                .split('{')
-                .skip(1)
-                .map(|rest| rest.split('}').next().unwrap().to_owned());
+            let found = text.split('{').skip(1).map(|rest| rest.split('}').next().unwrap().to_owned());
             found.collect::<std::collections::BTreeSet<_>>()
         };
         for (name, text) in en.all() {
@@ -163,10 +156,7 @@ mod tests {
         assert_eq!(en.whole(1_234_567), "1,234,567");
         assert_eq!(en.score(0.83149, Range::Fraction), "0.831");
         assert_eq!(es.score(43.21, Range::Percent), "43,2");
-        assert_eq!(
-            en.difference(0.5, 0.4, Range::Fraction),
-            ("\u{2212}0.100".to_owned(), -1)
-        );
+        assert_eq!(en.difference(0.5, 0.4, Range::Fraction), ("\u{2212}0.100".to_owned(), -1));
         assert_eq!(en.difference(0.5, 0.50001, Range::Fraction), ("±0".to_owned(), 0));
         assert_eq!(en.bytes(3_250_000), "3.25 MB");
     }

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use crate::metrics::{self, Metric, PERPLEXITY, RougeWords, Score, ScoredSample};
 use crate::step::{
-    ArtifactType, Context, Dataset, Derived, Generations, Input, Key, KeyError, Kind, Model, Needs, Problem, Ref, Step,
-    parse_as, schema_of,
+    ArtifactType, Context, Dataset, Derived, Generations, Input, Key, KeyError, Kind, Model, Needs, Problem, Ref,
+    Step, parse_as, schema_of,
 };
 
 /// The kind.
@@ -114,11 +114,8 @@ impl Evaluate {
             (None, Some(model), Some(data)) => Ok(Work::Perplexity(model, data)),
             (None, None, None) => Err(Problem::at("", "there is nothing to evaluate")
                 .help("give `generations` for scores of texts, or `model` and `data` for perplexity")),
-            (Some(_), Some(_), _) => Err(Problem::at(
-                "model",
-                "`generations` and `model` are two different evaluations",
-            )
-            .help("make two steps: one with `generations`, one with `model` and `data`")),
+            (Some(_), Some(_), _) => Err(Problem::at("model", "`generations` and `model` are two different evaluations")
+                .help("make two steps: one with `generations`, one with `model` and `data`")),
             (Some(_), None, Some(_)) => Err(Problem::at("data", "`data` goes with `model`, not with `generations`")
                 .help("generations bring their references along; remove `data`")),
             (None, Some(_), None) => Err(Problem::at("model", "perplexity needs a text to measure on")
@@ -130,11 +127,7 @@ impl Evaluate {
     /// The names of the metrics, without groups, in alphabetical order.
     fn names(&self) -> Vec<String> {
         let default = || {
-            let names: &[&str] = if self.generations.is_some() {
-                DEFAULT
-            } else {
-                &[PERPLEXITY.name]
-            };
+            let names: &[&str] = if self.generations.is_some() { DEFAULT } else { &[PERPLEXITY.name] };
             names.iter().map(|name| MetricName((*name).to_owned())).collect()
         };
         let chosen = self.metrics.clone().unwrap_or_else(default);
@@ -148,8 +141,7 @@ impl Evaluate {
     fn metrics(&self) -> Vec<Box<dyn Metric>> {
         let names = self.names();
         let all = metrics::all(self.rouge.words).into_iter();
-        all.filter(|metric| names.iter().any(|name| name == metric.facts().name))
-            .collect()
+        all.filter(|metric| names.iter().any(|name| name == metric.facts().name)).collect()
     }
 }
 
@@ -190,28 +182,19 @@ impl Step for Evaluate {
             let of_model = name.0 == PERPLEXITY.name;
             match work {
                 Work::Texts(_) if of_model => problems.push(
-                    Problem::at(
-                        &format!("metrics.{index}"),
-                        "perplexity is a figure of a model, not of generated texts",
-                    )
-                    .help("measure it in a step of its own, with `model` and `data`"),
+                    Problem::at(&format!("metrics.{index}"), "perplexity is a figure of a model, not of generated texts")
+                        .help("measure it in a step of its own, with `model` and `data`"),
                 ),
                 Work::Perplexity(..) if !of_model => problems.push(
-                    Problem::at(
-                        &format!("metrics.{index}"),
-                        format!("{} compares texts with references", name.0),
-                    )
-                    .help("score `generations` with it; of a `model` only `perplexity` is measured"),
+                    Problem::at(&format!("metrics.{index}"), format!("{} compares texts with references", name.0))
+                        .help("score `generations` with it; of a `model` only `perplexity` is measured"),
                 ),
                 _ => {}
             }
         }
         match work {
             Work::Texts(_) if self.fields.is_some() => {
-                problems.push(Problem::at(
-                    "fields",
-                    "`fields` goes with `data`, not with `generations`",
-                ));
+                problems.push(Problem::at("fields", "`fields` goes with `data`, not with `generations`"));
             }
             Work::Texts(_) => {}
             Work::Perplexity(_, data) => {
@@ -220,11 +203,8 @@ impl Step for Evaluate {
                     let parts = input.parts.join(", ");
                     let first = &input.parts[input.parts.len() - 1];
                     problems.push(
-                        Problem::at(
-                            "data",
-                            format!("`{}` is split into {parts}; perplexity is over one part", data.text()),
-                        )
-                        .help(format!("write `{}.{first}`", data.text())),
+                        Problem::at("data", format!("`{}` is split into {parts}; perplexity is over one part", data.text()))
+                            .help(format!("write `{}.{first}`", data.text())),
                     );
                 }
             }
@@ -323,14 +303,8 @@ mod tests {
         assert!(problem(json!({})).help.unwrap().contains("generations"));
         assert_eq!(problem(json!({"generations": "a", "model": "m"})).path, ["model"]);
         assert_eq!(problem(json!({"model": "m"})).path, ["model"]);
-        assert_eq!(
-            problem(json!({"generations": "a", "metrics": ["bleu", "perplexity"]})).path,
-            ["metrics", "1"]
-        );
-        assert_eq!(
-            problem(json!({"model": "m", "data": "d", "metrics": ["bleu"]})).path,
-            ["metrics", "0"]
-        );
+        assert_eq!(problem(json!({"generations": "a", "metrics": ["bleu", "perplexity"]})).path, ["metrics", "1"]);
+        assert_eq!(problem(json!({"model": "m", "data": "d", "metrics": ["bleu"]})).path, ["metrics", "0"]);
         assert!(parsed(json!({"model": "m", "data": "d"})).check(&[]).is_empty());
     }
 
@@ -338,10 +312,7 @@ mod tests {
     fn perplexity_encodes_with_the_models_tokenizer() {
         let derived = parsed(json!({"model": "m", "data": "d.test", "fields": ["text"]})).derived();
         assert_eq!(derived[0].label, "encode(d.test, m.tokenizer)");
-        assert_eq!(
-            derived[0].with,
-            json!({"data": "d.test", "tokenizer": "m.tokenizer", "fields": ["text"]})
-        );
+        assert_eq!(derived[0].with, json!({"data": "d.test", "tokenizer": "m.tokenizer", "fields": ["text"]}));
     }
 
     #[test]
