@@ -74,9 +74,9 @@ pub fn score(samples: Vec<Sample>, metrics: &[Box<dyn Metric>], seed: Seed) -> R
             signature: metric.signature(references),
         });
     }
-    let scored = |(index, sample)| {
+    let scored = |(index, sample): (usize, Sample)| {
         let by_metric = metrics.iter().zip(&statistics).map(|(metric, statistics)| {
-            let value = metric.sentence(statistics[index].as_slice());
+            let value = metric.sentence(&statistics[index]);
             (metric.facts().name.to_owned(), Value::from(value))
         });
         let scores = by_metric.collect();

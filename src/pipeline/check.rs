@@ -59,15 +59,14 @@ pub(super) type Namer<'a> = &'a dyn Fn(&[String]) -> String;
 
 /// Checks a value; `root` holds the schema and its `$defs`.
 pub(super) fn check(root: &Value, node: &Node, namer: Namer) -> Outcome {
-    let mut checker = Checker {
+    let checker = Checker {
         root,
         namer,
         path: Vec::new(),
         references: 0,
         outcome: Outcome::default(),
     };
-    checker.visit(root, node);
-    checker.outcome
+    checker.run(root, node)
 }
 
 /// Where the schemas' own keywords are known. What only documents is listed too.
@@ -126,6 +125,11 @@ struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
+    fn run(mut self, schema: &'a Value, node: &Node) -> Outcome {
+        self.visit(schema, node);
+        self.outcome
+    }
+
     fn visit(&mut self, schema: &'a Value, node: &Node) {
         // a placeholder that stands for nothing is told already
         if matches!(node.content, Content::Unknown) {
@@ -316,7 +320,8 @@ impl<'a> Checker<'a> {
                 None,
             );
         }
-        if let Some(largest) = words::largest(schema)
+        if schema.get("maximum").is_none()
+            && let Some(largest) = words::largest(schema)
             && value > largest
         {
             self.fault(
@@ -352,12 +357,15 @@ impl<'a> Checker<'a> {
             );
             self.fault(message, None);
         }
-        if let Some(pattern) = schema.get("pattern").and_then(Value::as_str)
-            && regex::Regex::new(pattern).is_ok_and(|pattern| !pattern.is_match(text))
+        let pattern = schema.get("pattern").and_then(Value::as_str);
+        if let Some(pattern) = pattern.and_then(|pattern| regex::Regex::new(pattern).ok())
+            && !pattern.is_match(text)
         {
             let wanted = schema.get("x-words").and_then(Value::as_str);
             let wanted = wanted.map_or_else(|| format!("text that matches {pattern}"), str::to_owned);
-            self.fault(format!("{} must be {wanted}, not {text:?}", self.subject()), None);
+            let name = words::as_name(text).filter(|name| pattern.is_match(name));
+            let help = name.map(|name| format!("write `{name}`"));
+            self.fault(format!("{} must be {wanted}, not {text:?}", self.subject()), help);
         }
     }
 

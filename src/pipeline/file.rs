@@ -48,6 +48,9 @@ pub(super) fn check_structure(source: &Arc<Source>, root: &Node, kinds: &[Kind])
             if let Some(help) = belongs_under_with(root, &fault, kinds) {
                 fault.help = Some(help);
             }
+            if fault.path.is_empty() && !matches!(root.content, Content::Map(_)) {
+                fault.help = Some("begin with `pipeline: NAME` and `steps:`; `fragua init` writes a first one".into());
+            }
             place(source, root, Span::default(), fault)
         })
         .collect()
@@ -86,7 +89,7 @@ pub(super) fn place(source: &Arc<Source>, root: &Node, outside: Span, fault: Fau
     let block = matches!(found.node.content, Content::Map(_) | Content::List(_));
     let at_root = std::ptr::eq(found.node, root);
     let span = match found.key {
-        Some(key) if fault.at_key || block => key,
+        Some(key) if fault.at_key || block || found.node.span.start == found.node.span.end => key,
         None if at_root && (fault.at_key || block) => outside,
         _ => found.node.span,
     };

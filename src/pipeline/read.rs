@@ -296,7 +296,7 @@ impl<'a> Reader<'a> {
                         let message = format!("`{text}` is not a number that settings can hold");
                         self.problems
                             .push(self.source.error(span, message).help("write a finite number"));
-                        Content::Null
+                        Content::Unknown
                     },
                     Content::Number,
                 )

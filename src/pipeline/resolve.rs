@@ -56,6 +56,8 @@ pub(super) struct Resolver<'a> {
     pub by_name: BTreeMap<String, usize>,
     /// Derived instances by what they are.
     pub known: BTreeMap<String, usize>,
+    /// The steps in file order, with what each makes where that is known.
+    makes: Vec<(String, Option<ArtifactType>)>,
     /// Instances of each step; `None` for steps that could not be resolved.
     by_step: BTreeMap<String, Option<Vec<usize>>>,
 }
@@ -72,6 +74,7 @@ impl<'a> Resolver<'a> {
             drafts: Vec::new(),
             by_name: BTreeMap::new(),
             known: BTreeMap::new(),
+            makes: Vec::new(),
             by_step: BTreeMap::new(),
         }
     }
@@ -82,13 +85,17 @@ impl<'a> Resolver<'a> {
             .enumerate()
             .map(|(index, step)| (step.name.as_str(), index))
             .collect();
+        self.makes = steps
+            .iter()
+            .map(|step| (step.name.clone(), step.kind.map(|kind| kind.output)))
+            .collect();
         let mut reads = vec![Vec::new(); steps.len()];
         for (index, step) in steps.iter().enumerate() {
             for variant in &step.variants {
                 for reference in &variant.references {
                     match number.get(reference.name.step.as_str()) {
                         Some(source) => reads[index].push(*source),
-                        None => self.no_such_step(step, variant, reference, steps),
+                        None => self.no_such_step(step, variant, reference),
                     }
                 }
             }
@@ -166,24 +173,25 @@ impl<'a> Resolver<'a> {
         variant.with.locate(&reference.path).node.error(self.source, message)
     }
 
-    fn no_such_step(&mut self, step: &StepDraft, variant: &Variant, reference: &Reference, steps: &[StepDraft]) {
+    /// The other steps that make, or may make, what a reference's field takes.
+    fn makers(&self, step: &StepDraft, reference: &Reference) -> Vec<&str> {
+        let fits = |made: ArtifactType| reference.types.iter().any(|name| name == made.name());
+        let others = self.makes.iter().filter(|(name, _)| *name != step.name);
+        others
+            .filter(|(_, made)| made.is_none_or(fits))
+            .map(|(name, _)| name.as_str())
+            .collect()
+    }
+
+    fn no_such_step(&mut self, step: &StepDraft, variant: &Variant, reference: &Reference) {
         let (field, name) = (reference.path.join("."), &reference.name.step);
         let text = variant.with.locate(&reference.path).node.text().unwrap_or(name);
         let message = format!("step `{}` reads `{field}` from `{text}`: no such step", step.name);
-        let fitting = || {
-            steps
-                .iter()
-                .filter(|other| other.name != step.name)
-                .filter_map(|other| {
-                    let fits = other
-                        .kind
-                        .is_none_or(|kind| reference.types.iter().any(|name| name == kind.output.name()));
-                    fits.then_some(other.name.as_str())
-                })
-        };
-        let near = suggest(name, fitting()).or_else(|| suggest(name, steps.iter().map(|step| step.name.as_str())));
+        let fitting = self.makers(step, reference);
+        let near = suggest(name, fitting.iter().copied())
+            .or_else(|| suggest(name, self.makes.iter().map(|(name, _)| name.as_str())));
         let types: Vec<&str> = reference.types.iter().map(String::as_str).collect();
-        let help = match (near, listed(fitting())) {
+        let help = match (near, listed(fitting)) {
             (Some(near), _) => format!("did you mean `{near}`?"),
             (None, names) if names.is_empty() => format!("add a step that makes {}", artifact_words(&types)),
             (None, names) => format!("these make {}: {names}", artifact_words(&types)),
@@ -240,12 +248,7 @@ impl<'a> Resolver<'a> {
             step.name,
             artifact_words(&types)
         );
-        let fitting = self.by_step.iter().filter_map(|(name, instances)| {
-            let first = instances.as_ref()?.first()?;
-            let made = self.drafts[*first].kind.output.name();
-            (name != &step.name && reference.types.iter().any(|wanted| wanted == made)).then_some(name.as_str())
-        });
-        let names = listed(fitting);
+        let names = listed(self.makers(step, reference));
         let help = (!names.is_empty()).then(|| format!("these make {}: {names}", artifact_words(&types)));
         let problem = self.reference_error(variant, reference, message).maybe_help(help);
         self.problems.push(problem);

@@ -6,7 +6,7 @@ use crate::step::Kind;
 
 /// Names of pipelines, steps and axes: they become parts of file names, references and columns.
 pub(super) const NAME: &str = "^[a-z][a-z0-9_-]*$";
-const NAME_WORDS: &str = "small letters, digits, `-` and `_`, a letter first";
+const NAME_WORDS: &str = "a name of small letters, digits, `-` and `_`, a letter first";
 
 /// The file's schema; `step` is that of one step.
 pub(super) fn file(step: &Value) -> Value {

@@ -97,6 +97,16 @@ impl Node {
         }
     }
 
+    /// Whether a placeholder in it stands for nothing.
+    pub fn has_unknown(&self) -> bool {
+        match &self.content {
+            Content::Unknown => true,
+            Content::List(items) => items.iter().any(Self::has_unknown),
+            Content::Map(entries) => entries.iter().any(|entry| entry.value.has_unknown()),
+            _ => false,
+        }
+    }
+
     pub fn to_value(&self) -> Value {
         self.replaced(&|_| None)
     }

@@ -16,6 +16,19 @@ use super::substitute::{Scope, Substitution};
 use super::tree::{Content, Entry, Node};
 use crate::step::Kind;
 
+/// Extensions of what people name where a step belongs.
+const FILES: &[&str] = &[
+    "jsonl",
+    "json",
+    "csv",
+    "txt",
+    "parquet",
+    "jinja",
+    "yaml",
+    "safetensors",
+    "gguf",
+];
+
 /// A step of the file.
 pub(super) struct StepDraft {
     pub name: String,
@@ -72,7 +85,7 @@ impl Drafter<'_> {
         let combinations = combinations(self.source, &name, matrix.as_ref(), self.problems);
         let variants = combinations
             .iter()
-            .map(|combination| self.variant(entry, kind, schema.as_ref(), &place, combination))
+            .map(|combination| self.variant(entry, schema.as_ref(), &place, combination))
             .collect();
         StepDraft {
             name,
@@ -90,14 +103,7 @@ impl Drafter<'_> {
         }
     }
 
-    fn variant(
-        &mut self,
-        entry: &Entry,
-        kind: Option<&Kind>,
-        schema: Option<&Value>,
-        step: &str,
-        combination: &Combination,
-    ) -> Variant {
+    fn variant(&mut self, entry: &Entry, schema: Option<&Value>, step: &str, combination: &Combination) -> Variant {
         let scope = Scope {
             params: Some(self.params),
             matrix: Some(combination),
@@ -124,13 +130,13 @@ impl Drafter<'_> {
             sound: false,
         };
         // that `with` is no mapping is told by the structure check
-        if let (Some(kind), Some(schema), Content::Map(_)) = (kind, schema, &variant.with.content) {
+        if let (Some(schema), Content::Map(_)) = (schema, &variant.with.content) {
             let namer = |path: &[String]| match path {
                 [] => step.to_owned(),
                 path => format!("`{}` of {step}", path.join(".")),
             };
             let outcome = check(schema, &variant.with, &namer);
-            variant.sound = outcome.faults.is_empty();
+            variant.sound = outcome.faults.is_empty() && !variant.with.has_unknown();
             for fault in outcome.faults {
                 self.problems.push(place(self.source, &variant.with, outside, fault));
             }
@@ -141,7 +147,6 @@ impl Drafter<'_> {
             }
             variant.references = references;
             variant.paths = paths(&outcome.findings);
-            debug_assert!(!kind.name.is_empty());
         }
         variant
     }
@@ -166,7 +171,8 @@ impl Drafter<'_> {
         let text = node.text().unwrap_or_default();
         let field = finding.path.join(".");
         let message = format!("{step} reads `{field}` from {text:?}, which cannot be a step's name");
-        let file = text.contains('/') || Path::new(text).extension().is_some();
+        let extension = Path::new(text).extension().and_then(|extension| extension.to_str());
+        let file = text.contains(['/', '\\']) || extension.is_some_and(|extension| FILES.contains(&extension));
         let help = if file {
             "name a step here; a `dataset` step reads files"
         } else {

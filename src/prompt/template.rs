@@ -183,7 +183,7 @@ impl Template {
     }
 
     fn render(&self, template: &str, row: &Row) -> Result<String, PromptError> {
-        let failed = |error: Error| failed(&self.name, &error, Some(row));
+        let failed = |error: Error| failed(&self.name, &error, Some(&Missing::of(&self.environment, row)));
         let template = self.environment.get_template(template).map_err(failed)?;
         template.render(Value::from(Serde(row))).map_err(failed)
     }
@@ -210,27 +210,61 @@ fn blocks_of(text: &str) -> Vec<(String, usize)> {
     found
 }
 
-/// A template's error, with every cause and the fields that there are.
-fn failed(name: &str, error: &Error, row: Option<&Row>) -> PromptError {
-    let kind = error.kind();
-    let mut message = error
-        .detail()
-        .map_or_else(|| kind.to_string(), |detail| format!("{kind}: {detail}"));
+/// A template's error: the innermost one, which is in the file and not in a template of ours around
+/// it; `missing` is told of a field that is not there.
+fn failed(name: &str, error: &Error, missing: Option<&Missing>) -> PromptError {
+    let mut innermost = error;
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
-        message = format!("{message}: {inner}");
+        innermost = inner.downcast_ref().unwrap_or(innermost);
         cause = inner.source();
     }
-    if let Some(row) = row.filter(|_| kind == minijinja::ErrorKind::UndefinedError) {
-        let fields: Vec<_> = row.keys().map(String::as_str).collect();
-        message = format!("{message}; the row has the fields {}", fields.join(", "));
+    let kind = innermost.kind();
+    let mut message = innermost
+        .detail()
+        .map_or_else(|| kind.to_string(), |detail| format!("{kind}: {detail}"));
+    if let Some(missing) = missing.filter(|_| kind == minijinja::ErrorKind::UndefinedError) {
+        message = format!("{message}; {missing}");
     }
-    // a line of one of our own templates would mislead
-    let line = error.line().filter(|_| error.name() == Some(MAIN));
+    let line = innermost.line().filter(|_| innermost.name() == Some(MAIN));
     PromptError::Template {
         template: name.to_owned(),
         line,
         message,
+    }
+}
+
+/// What a template reads that a row does not have, and what it has.
+struct Missing {
+    wanted: Vec<String>,
+    fields: Vec<String>,
+}
+
+impl Missing {
+    fn of(environment: &Environment<'_>, row: &Row) -> Self {
+        let template = environment.get_template(MAIN);
+        let read = template
+            .map(|template| template.undeclared_variables(false))
+            .unwrap_or_default();
+        let known = |name: &String| row.contains_key(name) || environment.globals().any(|(global, _)| global == name);
+        let mut wanted: Vec<_> = read
+            .into_iter()
+            .filter(|name| !known(name))
+            .map(|name| format!("`{name}`"))
+            .collect();
+        wanted.sort();
+        let fields = row.keys().map(|name| format!("`{name}`")).collect();
+        Self { wanted, fields }
+    }
+}
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { wanted, fields } = self;
+        if !wanted.is_empty() {
+            write!(f, "the template reads {}, ", wanted.join(", "))?;
+        }
+        write!(f, "the row has {}", fields.join(", "))
     }
 }
 
@@ -264,9 +298,9 @@ mod tests {
         let bare = row(json!({"dialogue": "x"}));
         assert_eq!(template.prompt(&bare).unwrap(), "Dialogue:\nx\nSummary:");
         let error = template.answer(&bare).unwrap_err().to_string();
-        assert!(
-            error.contains("s.jinja:8: undefined") && error.ends_with("fields dialogue"),
-            "{error}"
+        assert_eq!(
+            error,
+            "s.jinja:8: undefined value; the template reads `summary`, the row has `dialogue`"
         );
     }
 

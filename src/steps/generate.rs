@@ -213,3 +213,6 @@ fn tell(context: &Context, generations: &[Generation], shots: usize) {
         ));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,9 @@ mod report;
 mod tokenize;
 mod training;
 
+#[cfg(test)]
+mod preparation_tests;
+
 use crate::step::Kind;
 
 /// Every kind that a pipeline file can name, in the order of a model's life.

@@ -1,11 +1,12 @@
 //! Byte-level byte-pair encoding, trained by Hugging Face's `tokenizers`.
 
-use serde_json::{Map, Value};
-use tokenizers::models::TrainerWrapper;
-use tokenizers::models::bpe::BpeTrainer;
+use serde_json::Value;
+use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::{AddedToken, Trainer};
 
-use super::{SpecialTokens, TokenizerError, format};
+use super::words::words;
+use super::{SpecialTokens, TokenizerError, bytes, format};
 
 /// The `tokenizer.json` of a byte-level BPE.
 ///
@@ -14,22 +15,24 @@ use super::{SpecialTokens, TokenizerError, format};
 /// two queue entries of one pair are merged one after the other. The tests hold it to that.
 pub(super) fn train(size: usize, special: &SpecialTokens, texts: &[String]) -> Result<Value, TokenizerError> {
     let refused = |error: tokenizers::Error| TokenizerError::Unfit(format!("cannot train: {error}"));
-    let empty = format::bpe(Map::new(), Vec::new(), false);
-    let empty = format::whole(&[], &format::byte_level(true), &format::byte_decoder(), &empty);
-    let mut tokenizer = tokenizers::Tokenizer::from_bytes(empty.to_string()).map_err(refused)?;
-    let added = special
-        .tokens()
-        .into_iter()
-        .map(|token| tokenizers::AddedToken::from(token, true).normalized(false));
-    let trainer = BpeTrainer::builder()
+    let added = special.tokens().into_iter().map(|token| AddedToken::from(token, true));
+    let mut trainer = BpeTrainer::builder()
         .vocab_size(size)
         .special_tokens(added.collect())
         .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
         .show_progress(false)
         .build();
-    tokenizer
-        .train(&mut TrainerWrapper::from(trainer), texts.iter())
-        .map_err(refused)?;
-    let json = tokenizer.to_string(false).map_err(refused)?;
-    Ok(serde_json::from_str(&json).expect("a serialized tokenizer is JSON"))
+    let spelled = |text: &str| Ok(words(text).map(|word| bytes::spell(word.as_bytes())).collect());
+    trainer.feed(texts.iter(), spelled).map_err(refused)?;
+    let mut model = BPE::default();
+    trainer.train(&mut model).map_err(refused)?;
+    let model = serde_json::to_value(&model).expect("a model is written as JSON");
+    // the trainer numbers special tokens first
+    let numbered: Vec<(&str, u32)> = special.tokens().into_iter().zip(0..).collect();
+    Ok(format::whole(
+        &numbered,
+        &format::byte_level(true),
+        &format::byte_decoder(),
+        &model,
+    ))
 }

@@ -1,10 +1,11 @@
 //! A tokenizer in use.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rayon::prelude::*;
 use serde_json::{Map, Value};
+use tokenizers::{NormalizedString, Normalizer};
 
 use super::fast::Fast;
 use super::special::declared;
@@ -19,6 +20,8 @@ pub struct Tokenizer {
     json: Vec<u8>,
     config: Map<String, Value>,
     fast: Option<Fast>,
+    /// The characters that a model knows which leaves out, without a word, all others.
+    alphabet: Option<BTreeSet<char>>,
     special: Vec<String>,
     roles: BTreeMap<&'static str, u32>,
     prefix: Vec<u32>,
@@ -111,6 +114,7 @@ impl Tokenizer {
             json,
             config,
             fast: Fast::of(&value),
+            alphabet: alphabet(&value),
             special,
             roles,
             prefix,
@@ -139,7 +143,10 @@ impl Tokenizer {
         if let Some(fast) = &self.fast
             && !self.special.iter().any(|token| text.contains(token.as_str()))
         {
-            return fast.encode(text);
+            return fast.encode(text, self.inner.get_model());
+        }
+        if self.alphabet.is_some() {
+            self.check_known(text)?;
         }
         let encoding = self
             .inner
@@ -161,13 +168,37 @@ impl Tokenizer {
             .collect()
     }
 
+    /// Refuses what a model that leaves out what it does not know would leave out: a character which
+    /// no token begins from.
+    fn check_known(&self, text: &str) -> Result<(), TokenizerError> {
+        let mut normalized = NormalizedString::from(text);
+        if let Some(normalizer) = self.inner.get_normalizer() {
+            normalizer
+                .normalize(&mut normalized)
+                .map_err(|error| TokenizerError::Encode(error.to_string()))?;
+        }
+        let known = |character: char| {
+            self.alphabet
+                .as_ref()
+                .is_none_or(|alphabet| alphabet.contains(&character))
+        };
+        let unknown = normalized
+            .get()
+            .chars()
+            .find(|&character| !character.is_whitespace() && !known(character));
+        unknown.map_or(Ok(()), |character| Err(TokenizerError::UnknownCharacter { character }))
+    }
+
     /// Why the library refused a text: nearly always a character that a vocabulary of characters
     /// does not have.
     fn refusal(&self, text: &str, message: &str) -> TokenizerError {
+        let words = self
+            .special
+            .iter()
+            .fold(text.to_owned(), |rest, token| rest.replace(token.as_str(), ""));
+        let unknown = |character: &char| self.inner.token_to_id(&character.to_string()).is_none();
         if matches!(self.fast, Some(Fast::Characters(..)))
-            && let Some(character) = text
-                .chars()
-                .find(|character| self.inner.token_to_id(&character.to_string()).is_none())
+            && let Some(character) = words.chars().find(unknown)
         {
             return TokenizerError::UnknownCharacter { character };
         }
@@ -226,4 +257,17 @@ impl Tokenizer {
     pub fn token(&self, id: u32) -> Option<String> {
         self.inner.id_to_token(id)
     }
+}
+
+/// The characters that the tokens of a `tokenizer.json` are made of, if it leaves out all others: a BPE
+/// without bytes and without an unknown token.
+fn alphabet(json: &Value) -> Option<BTreeSet<char>> {
+    let model = &json["model"];
+    let parts = json["pre_tokenizer"].to_string() + &json["normalizer"].to_string();
+    let drops = model["type"] == "BPE"
+        && model["unk_token"].is_null()
+        && model["byte_fallback"] != true
+        && !parts.contains(r#""ByteLevel""#);
+    let tokens = model["vocab"].as_object().filter(|_| drops)?;
+    Some(tokens.keys().flat_map(|token| token.chars()).collect())
 }

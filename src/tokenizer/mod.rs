@@ -12,9 +12,13 @@ mod fast;
 mod format;
 mod loaded;
 mod special;
+mod words;
 
 pub mod tiktoken;
 pub mod train;
+
+#[cfg(test)]
+mod tests;
 
 pub use error::TokenizerError;
 pub use loaded::Tokenizer;

@@ -17,8 +17,11 @@ use super::{SpecialTokens, Tokenizer, TokenizerError, bytes, format};
 /// A published vocabulary, by tiktoken's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Vocabulary {
+    /// GPT-2: the same as `r50k_base`.
+    #[serde(rename = "gpt2")]
+    Gpt2,
     /// GPT-2 and GPT-3: 50,257 tokens.
-    #[serde(rename = "r50k_base", alias = "gpt2")]
+    #[serde(rename = "r50k_base")]
     R50kBase,
     /// GPT-3 from `text-davinci-002` on, with tokens for runs of spaces: 50,281 tokens.
     #[serde(rename = "p50k_base")]
@@ -40,7 +43,7 @@ impl Vocabulary {
     /// tiktoken's own encoder for it.
     fn core(self) -> &'static CoreBPE {
         match self {
-            Self::R50kBase => tiktoken_rs::r50k_base_singleton(),
+            Self::Gpt2 | Self::R50kBase => tiktoken_rs::r50k_base_singleton(),
             Self::P50kBase => tiktoken_rs::p50k_base_singleton(),
             Self::Cl100kBase => tiktoken_rs::cl100k_base_singleton(),
             Self::O200kBase => tiktoken_rs::o200k_base_singleton(),
@@ -50,7 +53,7 @@ impl Vocabulary {
     /// Special tokens by number, in order.
     fn special(self) -> &'static [(&'static str, u32)] {
         match self {
-            Self::R50kBase | Self::P50kBase => &[("<|endoftext|>", 50_256)],
+            Self::Gpt2 | Self::R50kBase | Self::P50kBase => &[("<|endoftext|>", 50_256)],
             Self::Cl100kBase => &[
                 ("<|endoftext|>", 100_257),
                 ("<|fim_prefix|>", 100_258),
@@ -65,7 +68,7 @@ impl Vocabulary {
     /// One more than the largest token.
     pub fn size(self) -> usize {
         match self {
-            Self::R50kBase => 50_257,
+            Self::Gpt2 | Self::R50kBase => 50_257,
             Self::P50kBase => 50_281,
             Self::Cl100kBase => 100_277,
             Self::O200kBase => 200_019,
@@ -74,7 +77,7 @@ impl Vocabulary {
 
     fn pre_tokenizer(self) -> Value {
         let pattern = match self {
-            Self::R50kBase | Self::P50kBase => return format::byte_level(true),
+            Self::Gpt2 | Self::R50kBase | Self::P50kBase => return format::byte_level(true),
             Self::Cl100kBase => CL100K,
             Self::O200kBase => tiktoken_rs::O200K_BASE_PAT_STR,
         };

@@ -8,6 +8,7 @@ use super::examples::{Examples, Overlong};
 use super::windows::side_by_side;
 use crate::data::tokens::TokenFile;
 use crate::models::Model;
+use crate::step::Interrupted;
 
 /// What a model loses on a split.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -57,7 +58,7 @@ pub fn loss(
     device: &Device,
 ) -> Result<Evaluation, TrainError> {
     let split = Split::of(tokens, "the evaluated split", model, context, Overlong::Error)?;
-    split.loss(model, batch, device)
+    split.loss(model, batch, device, &|| false)
 }
 
 /// A split to evaluate on, checked once.
@@ -106,14 +107,21 @@ impl<'a> Split<'a> {
         }
     }
 
-    /// The loss over all of it, `batch` sequences at once.
+    /// The loss over all of it, `batch` sequences at once. `stopping` is asked between batches.
     ///
     /// # Errors
-    /// When the device fails.
-    pub fn loss(&self, model: &Model, batch: usize, device: &Device) -> Result<Evaluation, TrainError> {
+    /// When the device fails, and [`Interrupted`] when `stopping` says so.
+    pub fn loss(
+        &self,
+        model: &Model,
+        batch: usize,
+        device: &Device,
+        stopping: &dyn Fn() -> bool,
+    ) -> Result<Evaluation, TrainError> {
+        let over = |batches: &mut dyn Iterator<Item = Batch>| over(model, batches, device, stopping);
         match self {
-            Self::Text { tokens, context } => over(model, side_by_side(tokens, *context, batch), device),
-            Self::Examples(examples) => over(model, examples.by_length(batch), device),
+            Self::Text { tokens, context } => over(&mut side_by_side(tokens, *context, batch)),
+            Self::Examples(examples) => over(&mut examples.by_length(batch)),
         }
     }
 }
@@ -141,9 +149,17 @@ pub fn fits(tokens: &TokenFile, place: &str, model: &Model) -> Result<(), TrainE
     }
 }
 
-fn over(model: &Model, batches: impl Iterator<Item = Batch>, device: &Device) -> Result<Evaluation, TrainError> {
+fn over(
+    model: &Model,
+    batches: &mut dyn Iterator<Item = Batch>,
+    device: &Device,
+    stopping: &dyn Fn() -> bool,
+) -> Result<Evaluation, TrainError> {
     let mut total = Evaluation::default();
     for batch in batches {
+        if stopping() {
+            return Err(Interrupted.into());
+        }
         let (inputs, targets) = batch.tensors(device);
         total.nats += scalar("a loss", model.loss(inputs, targets, None))?;
         total.tokens += batch.counted();

@@ -46,6 +46,8 @@ pub(super) struct Progress {
     pub losses_of: u64,
     /// The training loss of the last line of metrics.
     pub train_loss: f64,
+    /// The update after which the validation loss was last measured.
+    pub evaluated: Option<u64>,
     /// Before the first update.
     pub initial_validation: Option<f64>,
     /// After the last update that was evaluated.
@@ -71,6 +73,7 @@ impl Progress {
     /// Adds a line with a validation loss; tells whether it is the lowest after an update.
     pub fn record_validation(&mut self, loss: f64) -> (bool, Map<String, Value>) {
         let values = self.record(&[("validation_loss", loss)]);
+        self.evaluated = Some(self.update);
         self.last_validation = Some(loss);
         if self.update == 0 {
             self.initial_validation = Some(loss);

@@ -60,21 +60,24 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 /// its checkpoint.
 pub fn run(task: Task<'_>) -> Result<Outcome, TrainError> {
     let mut training = Training::start(task)?;
-    if training.progress.update == 0 && training.progress.initial_validation.is_none() {
-        training.evaluate()?;
-    }
-    while training.progress.update < training.plan.updates {
+    loop {
         if training.task.context.stopping() {
             training.checkpoint()?;
             return Err(Interrupted.into());
         }
-        training.update()?;
-        if training.due(training.plan.evaluate_every) {
-            training.evaluate()?;
+        if training.evaluation_is_due() {
+            match training.evaluate() {
+                Err(TrainError::Interrupted(_)) => continue, // it is made when the training goes on
+                result => result?,
+            }
         }
         if training.checkpoint_is_due() {
             training.checkpoint()?;
         }
+        if training.progress.update >= training.plan.updates {
+            break;
+        }
+        training.update()?;
     }
     Ok(training.finish())
 }
@@ -184,6 +187,14 @@ impl Training<'_> {
         self.progress.update.is_multiple_of(every) || self.progress.update == self.plan.updates
     }
 
+    /// Whether the validation loss is measured now: before the first update, after the last, and
+    /// every so many.
+    fn evaluation_is_due(&self) -> bool {
+        self.task.validation.is_some()
+            && self.progress.evaluated != Some(self.progress.update)
+            && self.due(self.plan.evaluate_every)
+    }
+
     /// Measures the validation loss and keeps the weights if it is the lowest.
     fn evaluate(&mut self) -> Result<(), TrainError> {
         let Some(split) = &self.task.validation else {
@@ -194,11 +205,11 @@ impl Training<'_> {
         self.task.context.progress(done, total, "updates", "validating");
         let device = self.task.model.device().clone().without_autodiff();
         track(&mut self.task.model, false);
-        let loss = split
-            .loss(&self.task.model, sequences(split.longest()), &device)?
-            .mean();
+        let stopping = || self.task.context.stopping();
+        let evaluation = split.loss(&self.task.model, sequences(split.longest()), &device, &stopping);
         let weights = weights_of(&self.task.model);
         track(&mut self.task.model, true);
+        let loss = evaluation?.mean();
         self.must_be_finite("validation loss", loss)?;
         let (best, values) = self.progress.record_validation(loss);
         if best {
@@ -211,6 +222,7 @@ impl Training<'_> {
 
     fn checkpoint_is_due(&self) -> bool {
         match self.task.settings.checkpoint_every {
+            _ if self.progress.update == 0 => false, // nothing is lost yet
             Some(every) => self.progress.update.is_multiple_of(every),
             None => self.last_checkpoint.elapsed() >= CHECKPOINT_EVERY,
         }

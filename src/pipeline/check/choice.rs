@@ -10,15 +10,14 @@ use crate::pipeline::tree::{Content, Node};
 impl<'a> Checker<'a> {
     /// The outcome of a schema on its own, without keeping it.
     pub(super) fn trial(&self, schema: &'a Value, node: &Node) -> Outcome {
-        let mut checker = Checker {
+        let checker = Checker {
             root: self.root,
             namer: self.namer,
             path: self.path.clone(),
             references: self.references + 1,
             outcome: Outcome::default(),
         };
-        checker.visit(schema, node);
-        checker.outcome
+        checker.run(schema, node)
     }
 
     pub(super) fn choose(&mut self, branches: &'a [Value], node: &Node) {

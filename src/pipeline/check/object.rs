@@ -11,8 +11,15 @@ use crate::pipeline::tree::{Content, Entry, Node};
 impl<'a> Checker<'a> {
     pub(super) fn object(&mut self, schema: &'a Value, entries: &[Entry]) {
         let properties = schema.get("properties").and_then(Value::as_object);
+        let names = self.names(schema);
+        // a key that is misspelt is one mistake, not also one that is absent
+        let meant: Vec<String> = entries
+            .iter()
+            .filter(|entry| !names.contains(&entry.key.as_str()))
+            .filter_map(|entry| suggest(&entry.key, names.iter().copied()))
+            .collect();
         for name in words::array(schema, "required").iter().filter_map(Value::as_str) {
-            if !entries.iter().any(|entry| entry.key == name) {
+            if !entries.iter().any(|entry| entry.key == name) && !meant.iter().any(|meant| meant == name) {
                 self.missing(schema, name);
             }
         }
@@ -79,12 +86,21 @@ impl<'a> Checker<'a> {
         self.key_fault(message, what.map(|what| format!("add `{full}`: {what}")));
     }
 
+    /// A key that `propertyNames` does not take.
     fn name_of(&mut self, names: &'a Value, entry: &Entry) {
-        let before = self.outcome.faults.len();
         let key = Node::new(entry.key_span, Content::Text(entry.key.clone()));
-        self.within(entry.key.clone(), names, &key);
-        for fault in &mut self.outcome.faults[before..] {
-            fault.at_key = true;
+        let outcome = Checker {
+            root: self.root,
+            namer: &|_| format!("`{}`", entry.key),
+            path: Vec::new(),
+            references: 0,
+            outcome: super::Outcome::default(),
+        }
+        .run(names, &key);
+        for fault in outcome.faults {
+            self.path.push(entry.key.clone());
+            self.key_fault(fault.message, fault.help);
+            self.path.pop();
         }
     }
 

@@ -136,7 +136,9 @@ fn collect_wanted(root: &Value, schema: &Value, depth: usize, wanted: &mut Vec<W
         }
         return;
     }
-    if let Some(types) = schema.get(ARTIFACT_MARK) {
+    if let Some(words) = schema.get("x-words").and_then(Value::as_str) {
+        wanted.push(Want::Words(words.to_owned()));
+    } else if let Some(types) = schema.get(ARTIFACT_MARK) {
         wanted.push(Want::Words(format!(
             "the name of a step that makes {}",
             artifacts(types)
@@ -209,6 +211,17 @@ pub(super) fn conversion(types: &[&str], node: &Node) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// Text as a name: `My Lab` as `my-lab`; `None` where nothing of it can be one.
+pub(super) fn as_name(text: &str) -> Option<String> {
+    let plain = text.to_lowercase();
+    let words: Vec<&str> = plain
+        .split(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'))
+        .filter(|word| !word.is_empty())
+        .collect();
+    let name = words.join("-");
+    name.starts_with(|c: char| c.is_ascii_lowercase()).then_some(name)
 }
 
 /// The largest value of a sized integer: schemars names the size in `format`.
