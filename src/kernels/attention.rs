@@ -47,7 +47,7 @@ pub fn attention(packed: Tensor<2>, heads: Heads, seq: usize, dropout: Option<Dr
     }
 }
 
-fn composed(packed: Tensor<2>, heads: Heads, seq: usize, dropout: Option<Dropout>) -> Tensor<2> {
+pub(super) fn composed(packed: Tensor<2>, heads: Heads, seq: usize, dropout: Option<Dropout>) -> Tensor<2> {
     let [rows, _] = packed.dims();
     let batch = rows / seq;
     let (queries, keys, values) = unpack(packed, heads, batch, seq);

@@ -16,6 +16,8 @@ mod fused_attention;
 mod linear;
 mod norm;
 mod rotary;
+#[cfg(test)]
+mod tests;
 
 pub use activation::{gelu, swiglu};
 pub use attention::{Heads, attention};

@@ -27,7 +27,7 @@ pub fn rms_norm(x: Tensor<2>, weight: Tensor<2>, epsilon: f32) -> Tensor<2> {
     }
 }
 
-fn composed_layer_norm(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<2>, epsilon: f32) -> Tensor<2> {
+pub(super) fn composed_layer_norm(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<2>, epsilon: f32) -> Tensor<2> {
     let mean = x.clone().mean_dim(1);
     let centred = x.sub(mean);
     let variance = centred.clone().square().mean_dim(1);
@@ -35,7 +35,7 @@ fn composed_layer_norm(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<2>, epsilon
     normal.mul(weight).add(bias)
 }
 
-fn composed_rms_norm(x: Tensor<2>, weight: Tensor<2>, epsilon: f32) -> Tensor<2> {
+pub(super) fn composed_rms_norm(x: Tensor<2>, weight: Tensor<2>, epsilon: f32) -> Tensor<2> {
     let mean_square = x.clone().square().mean_dim(1);
     x.div(mean_square.add_scalar(epsilon).sqrt()).mul(weight)
 }
@@ -110,7 +110,9 @@ fn differentiate((x, weight, statistics): Saved, gradient: Array, rows: Rows) ->
     let [count, width] = x.dims();
     let mut shares = vec![0.0; count.div_ceil(ROWS) * 2 * width];
     let dx = gradient.map_values(|gradient| {
-        let outputs = gradient.par_chunks_mut(ROWS * width).zip(shares.par_chunks_mut(2 * width));
+        let outputs = gradient
+            .par_chunks_mut(ROWS * width)
+            .zip(shares.par_chunks_mut(2 * width));
         let inputs = x.values().par_chunks(ROWS * width).zip(statistics.par_chunks(ROWS));
         let pieces = outputs.zip(inputs);
         pieces.for_each(|((gradient, share), (x, statistics))| {

@@ -1,0 +1,245 @@
+//! Fused operations against the composed ones: values and gradients, also at sizes that no block or
+//! lane divides.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use rand::Rng;
+
+use super::cross_entropy::composed as composed_cross_entropy;
+use super::linear::composed as composed_linear;
+use super::norm::{composed_layer_norm, composed_rms_norm};
+use super::*;
+use crate::device::DeviceSpec;
+use crate::seed::Seed;
+
+fn cpu() -> Device {
+    DeviceSpec::CPU.open().unwrap().autodiff()
+}
+
+/// A leaf with values that are a function of its name.
+fn leaf(name: &str, shape: [usize; 2], device: &Device) -> Tensor<2> {
+    let mut rng = Seed::root(11).child(name).rng();
+    let values: Vec<f32> = (0..shape[0] * shape[1])
+        .map(|_| rng.random_range(-1.5f32..1.5))
+        .collect();
+    let leaf = Tensor::from_data(TensorData::new(values, shape), device);
+    if device.is_autodiff() {
+        leaf.require_grad()
+    } else {
+        leaf
+    }
+}
+
+fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_into_vec::<f32>().unwrap()
+}
+
+fn hold_together(what: &str, fused: &[f32], composed: &[f32]) {
+    assert_eq!(fused.len(), composed.len(), "{what}");
+    let largest = composed.iter().fold(1e-3f32, |largest, x| largest.max(x.abs()));
+    for (index, (fused, composed)) in fused.iter().zip(composed).enumerate() {
+        let difference = (fused - composed).abs();
+        assert!(
+            difference <= 1e-5 * largest,
+            "{what}[{index}]: fused {fused}, composed {composed}"
+        );
+    }
+}
+
+/// Runs both forms on the same leaves and holds values and all gradients together. The result is
+/// weighed by fixed numbers, so that every element has a gradient of its own.
+fn compare<const N: usize>(
+    what: &str,
+    shapes: [[usize; 2]; N],
+    form: impl Fn([Tensor<2>; N]) -> Tensor<2>,
+    composed: impl Fn([Tensor<2>; N]) -> Tensor<2>,
+) {
+    let device = cpu();
+    let run = |form: &dyn Fn([Tensor<2>; N]) -> Tensor<2>| {
+        let leaves: [Tensor<2>; N] =
+            std::array::from_fn(|index| leaf(&format!("{what}{index}"), shapes[index], &device));
+        let out = form(leaves.clone());
+        let weights = leaf("weights", out.dims(), &device).detach();
+        let value = floats(out.clone());
+        let mut gradients = out.mul(weights).sum().backward();
+        let gradients = leaves.map(|leaf| floats(leaf.grad_remove(&mut gradients).unwrap()));
+        (value, gradients)
+    };
+    let (value, composed) = (run(&form), run(&composed));
+    hold_together(what, &value.0, &composed.0);
+    for (index, (fused, composed)) in value.1.iter().zip(&composed.1).enumerate() {
+        hold_together(&format!("{what}: gradient {index}"), fused, composed);
+    }
+    let plain = device.without_autodiff();
+    let untracked = form(std::array::from_fn(|index| {
+        leaf(&format!("{what}{index}"), shapes[index], &plain)
+    }));
+    assert_eq!(floats(untracked), value.0, "{what}: the same bits without autodiff");
+}
+
+#[test]
+fn products() {
+    for orientation in [Orientation::InputOutput, Orientation::OutputInput] {
+        for [rows, inputs, outputs] in [[1, 7, 5], [37, 19, 70], [300, 130, 97]] {
+            let weight = match orientation {
+                Orientation::InputOutput => [inputs, outputs],
+                Orientation::OutputInput => [outputs, inputs],
+            };
+            compare(
+                "linear",
+                [[rows, inputs], weight],
+                |[x, w]| linear(x, w, None, orientation),
+                |[x, w]| composed_linear(x, w, None, orientation),
+            );
+            compare(
+                "linear with bias",
+                [[rows, inputs], weight, [1, outputs]],
+                |[x, w, b]| linear(x, w, Some(b), orientation),
+                |[x, w, b]| composed_linear(x, w, Some(b), orientation),
+            );
+        }
+    }
+}
+
+#[test]
+fn joined_products_are_the_products_side_by_side() {
+    for rows in [3, 50] {
+        compare(
+            "joined",
+            [[rows, 20], [9, 20], [4, 20]],
+            |[x, v, w]| joined_linear(x, [v, w]),
+            |[x, v, w]| {
+                let parts = [v, w].map(|w| composed_linear(x.clone(), w, None, Orientation::OutputInput));
+                Tensor::cat(parts.into(), 1)
+            },
+        );
+    }
+}
+
+#[test]
+fn activations() {
+    for rows in [1, 45] {
+        compare("gelu", [[rows, 501]], |[x]| gelu(x), |[x]| activation::composed_gelu(x));
+        compare(
+            "swiglu",
+            [[rows, 74]],
+            |[x]| swiglu(x),
+            |[x]| activation::composed_swiglu(x),
+        );
+    }
+}
+
+#[test]
+fn norms() {
+    for shape in [[1, 5], [100, 48], [33, 129]] {
+        let vector = [1, shape[1]];
+        compare(
+            "layer norm",
+            [shape, vector, vector],
+            |[x, w, b]| layer_norm(x, w, b, 1e-5),
+            |[x, w, b]| composed_layer_norm(x, w, b, 1e-5),
+        );
+        compare(
+            "rms norm",
+            [shape, vector],
+            |[x, w]| rms_norm(x, w, 1e-6),
+            |[x, w]| composed_rms_norm(x, w, 1e-6),
+        );
+    }
+}
+
+const HEADS: [Heads; 2] = [
+    Heads {
+        query: 3,
+        key_value: 3,
+        width: 10,
+    },
+    Heads {
+        query: 6,
+        key_value: 2,
+        width: 8,
+    },
+];
+
+#[test]
+fn rotary_positions() {
+    for heads in HEADS {
+        let rotation = Rotation {
+            theta: 10_000.0,
+            start: 3,
+        };
+        compare(
+            "rotary",
+            [[2 * 9, heads.packed()]],
+            |[x]| rotary(x, heads, 9, rotation),
+            |[x]| rotary::composed(x, heads, 9, rotation),
+        );
+    }
+}
+
+#[test]
+fn causal_attention() {
+    for heads in HEADS {
+        for seq in [1, 9, 64, 150] {
+            for dropout in [None, Dropout::new(0.25, &Seed::root(5))] {
+                compare(
+                    "attention",
+                    [[2 * seq, heads.packed()]],
+                    |[x]| attention(x, heads, seq, dropout),
+                    |[x]| attention::composed(x, heads, seq, dropout),
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn dropout_zeroes_its_share_and_keeps_the_mean() {
+    let device = cpu();
+    let rate = Dropout::new(0.3, &Seed::root(1));
+    let ones = floats(dropout(Tensor::ones([400, 250], &device), rate));
+    let zeros = ones.iter().filter(|x| **x == 0.0).count() as f64 / ones.len() as f64;
+    assert!((zeros - 0.3).abs() < 5e-3, "{zeros}");
+    let mean = ones.iter().map(|x| f64::from(*x)).sum::<f64>() / ones.len() as f64;
+    assert!((mean - 1.0).abs() < 8e-3, "{mean}");
+    compare(
+        "dropout",
+        [[30, 11]],
+        |[x]| dropout(x, rate),
+        |[x]| {
+            let mask = rate.unwrap().mask(x.dims(), &x.device());
+            x.mul(mask)
+        },
+    );
+}
+
+#[test]
+fn lookups() {
+    let device = cpu();
+    let tokens = || Tensor::<1, Int>::from_data(TensorData::from([3i64, 0, 3, 6, 1, 3]), &device);
+    compare(
+        "embedding",
+        [[7, 5]],
+        |[t]| embedding(tokens(), t),
+        |[t]| t.select(0, tokens()),
+    );
+}
+
+#[test]
+fn the_loss_of_a_language_model() {
+    let device = cpu();
+    // more logits than are there at once, and rows that are ignored
+    for [rows, vocab] in [[5, 7], [70, 33], [300, 9001]] {
+        let mut rng = Seed::root(2).rng();
+        let targets: Vec<i64> = (0..rows).map(|_| rng.random_range(-1..vocab as i64)).collect();
+        let targets = || Tensor::<1, Int>::from_data(TensorData::new(targets.clone(), [rows]), &device);
+        compare(
+            "loss",
+            [[rows, 12], [vocab, 12]],
+            |[h, t]| linear_cross_entropy(h, t, targets()).unsqueeze(),
+            |[h, t]| {
+                let logits = composed_linear(h, t, None, Orientation::OutputInput);
+                composed_cross_entropy(logits, targets()).unsqueeze()
+            },
+        );
+    }
+}
