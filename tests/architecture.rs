@@ -35,7 +35,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("kernels", &[]),
     ("tokenizer", &["data"]),
     ("prompt", &["data"]),
-    ("report", &["data"]),
+    ("report", &["metrics"]),
     ("metrics", &[]),
     ("data", &[]),
     ("store", &[]),
@@ -71,21 +71,31 @@ fn sources() -> Vec<(PathBuf, String, String)> {
             let inside = path.strip_prefix(&root).unwrap();
             let first = inside.components().next().unwrap().as_os_str().to_str().unwrap();
             let room = first.strip_suffix(".rs").unwrap_or(first).to_owned();
-            let is_test_file = path.file_name().is_some_and(|name| name == "tests.rs");
-            let text = if is_test_file {
-                String::new()
-            } else {
-                fs::read_to_string(&path).unwrap()
-            };
-            let code = text.split("#[cfg(test)]\nmod ").next().unwrap();
-            let code = code
-                .lines()
-                .filter(|line| !line.trim_start().starts_with("//"))
-                .collect::<Vec<_>>()
-                .join("\n");
-            (path, room, code)
+            let text = if is_test_file(inside) { String::new() } else { fs::read_to_string(&path).unwrap() };
+            (path, room, shipped_code(&text))
         })
         .collect()
+}
+
+fn is_test_file(path: &Path) -> bool {
+    let stem = path.file_stem().unwrap().to_str().unwrap();
+    stem == "tests" || stem.ends_with("_tests") || path.components().any(|part| part.as_os_str() == "tests")
+}
+
+/// A file's lines up to its first test item that has a body, without comments.
+fn shipped_code(text: &str) -> String {
+    let mut lines = Vec::new();
+    let mut rest = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .peekable();
+    while let Some(line) = rest.next() {
+        if line.trim() == "#[cfg(test)]" && rest.peek().is_some_and(|next| !next.ends_with(';')) {
+            break;
+        }
+        lines.push(line);
+    }
+    lines.join("\n")
 }
 
 /// The rooms that a text names as `crate::room` or `use crate::{room, other::…}`.

@@ -24,7 +24,11 @@ pub fn device(global: &Global) -> anyhow::Result<(DeviceSpec, String)> {
     let device = global.device.resolve().map_err(|error| Usage(error.to_string()))?;
     let mut name = device.describe();
     if global.device == DeviceSpec::AUTO {
-        let why = if device.is_cpu() { "no GPU was found" } else { "the best that was found" };
+        let why = if device.is_cpu() {
+            "no GPU was found"
+        } else {
+            "the best that was found"
+        };
         name = format!("{name}, auto: {why}");
     }
     Ok((device, name))

@@ -70,8 +70,11 @@ impl Paint {
     }
 }
 
-/// Seconds for people: `0.2 s`, `12.3 s`, `4 min 05 s`, `2 h 03 min`.
+/// Seconds for people: `0.24 s`, `12.3 s`, `4 min 05 s`, `2 h 03 min`.
 pub fn duration(seconds: f64) -> String {
+    if seconds < 1.0 {
+        return format!("{seconds:.2} s");
+    }
     if seconds < 60.0 {
         return format!("{seconds:.1} s");
     }
@@ -112,7 +115,7 @@ mod tests {
 
     #[test]
     fn numbers_for_people() {
-        assert_eq!(duration(0.24), "0.2 s");
+        assert_eq!([duration(0.24), duration(12.34)], ["0.24 s", "12.3 s"]);
         assert_eq!(duration(245.0), "4 min 05 s");
         assert_eq!(duration(7384.0), "2 h 03 min");
         assert_eq!(

@@ -88,10 +88,12 @@ pub fn run(
         instances: pipeline.instances.len(),
     });
     let stopped = coordinator.work(launcher, &folder)?;
-    coordinator.record.outcome = match () {
-        () if coordinator.record.count(RunState::Failed) > 0 => Outcome::Failed,
-        () if stopped => Outcome::Interrupted,
-        () => Outcome::Done,
+    coordinator.record.outcome = if coordinator.record.count(RunState::Failed) > 0 {
+        Outcome::Failed
+    } else if stopped {
+        Outcome::Interrupted
+    } else {
+        Outcome::Done
     };
     coordinator.record.seconds = clock.elapsed().as_secs_f64();
     coordinator.record.report = export(pipeline, &coordinator.made, &coordinator.record, &options.reports)?;

@@ -36,13 +36,18 @@ impl Metric for Accuracy {
 fn normal(text: &str) -> String {
     let lower = text.to_lowercase();
     let text = words::split(&lower).collect::<Vec<_>>().join(" ");
-    let inner = text.trim_matches(|c: char| !c.is_alphanumeric() && !is_symbol(c)).trim();
+    let inner = text
+        .trim_matches(|c: char| !c.is_alphanumeric() && !is_symbol(c))
+        .trim();
     if inner.is_empty() { text } else { inner.to_owned() }
 }
 
 /// What carries meaning although it is no letter: signs before numbers, currency, degrees.
 fn is_symbol(c: char) -> bool {
-    matches!(c, '+' | '-' | '−' | '%' | '$' | '€' | '£' | '°' | '#' | '@' | '=' | '<' | '>') || (c > '\u{2fff}')
+    matches!(
+        c,
+        '+' | '-' | '−' | '%' | '$' | '€' | '£' | '°' | '#' | '@' | '=' | '<' | '>'
+    ) || (c > '\u{2fff}')
 }
 
 #[cfg(test)]

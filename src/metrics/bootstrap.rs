@@ -81,6 +81,9 @@ mod tests {
     #[test]
     fn one_sample_has_no_interval() {
         let all = all(RougeWords::Ascii);
-        assert_eq!(intervals(&[all[0].as_ref()], &[vec![vec![1.0]]], 1, Seed::root(1)), [None]);
+        assert_eq!(
+            intervals(&[all[0].as_ref()], &[vec![vec![1.0]]], 1, Seed::root(1)),
+            [None]
+        );
     }
 }

@@ -17,7 +17,9 @@ struct Chrf {
 
 /// The metrics of this file.
 pub(super) fn all() -> impl Iterator<Item = Box<dyn Metric>> {
-    [0, 2].into_iter().map(|words| Box::new(Chrf { words }) as Box<dyn Metric>)
+    [0, 2]
+        .into_iter()
+        .map(|words| Box::new(Chrf { words }) as Box<dyn Metric>)
 }
 
 impl Metric for Chrf {
@@ -26,7 +28,12 @@ impl Metric for Chrf {
             0 => ("chrf", "chrF", "runs of one to six characters in common"),
             _ => ("chrf++", "chrF++", "runs of characters and of words in common"),
         };
-        Facts { name, label, about, range: Range::Percent }
+        Facts {
+            name,
+            label,
+            about,
+            range: Range::Percent,
+        }
     }
 
     fn signature(&self, references: ReferenceCount) -> String {
@@ -45,7 +52,10 @@ impl Metric for Chrf {
                 best = Some((score, statistics));
             }
         }
-        best.map_or_else(|| vec![0.0; 3 * (CHARACTERS + self.words)], |(_, statistics)| statistics)
+        best.map_or_else(
+            || vec![0.0; 3 * (CHARACTERS + self.words)],
+            |(_, statistics)| statistics,
+        )
     }
 
     fn corpus(&self, sums: &[f64], _samples: usize) -> f64 {
@@ -96,14 +106,20 @@ impl Text {
     fn of(text: &str) -> Self {
         Self {
             characters: words::split(text).flat_map(str::chars).collect(),
-            words: words::split(text).flat_map(without_punctuation).map(str::to_owned).collect(),
+            words: words::split(text)
+                .flat_map(without_punctuation)
+                .map(str::to_owned)
+                .collect(),
         }
     }
 }
 
 /// A word and the punctuation at its end, or else at its start, apart.
 fn without_punctuation(word: &str) -> impl Iterator<Item = &str> {
-    let ends = word.char_indices().next_back().filter(|(at, c)| *at > 0 && c.is_ascii_punctuation());
+    let ends = word
+        .char_indices()
+        .next_back()
+        .filter(|(at, c)| *at > 0 && c.is_ascii_punctuation());
     let starts = word.starts_with(|c: char| c.is_ascii_punctuation()) && word.chars().nth(1).is_some();
     let (first, second) = match ends {
         Some((at, _)) => word.split_at(at),

@@ -11,6 +11,7 @@ mod bleu;
 mod bootstrap;
 mod chrf;
 mod exact_match;
+mod name;
 mod ngrams;
 mod perplexity;
 mod rouge;
@@ -18,16 +19,19 @@ mod rouge_lcs;
 mod samples;
 mod score;
 mod words;
+mod write;
 
 #[cfg(test)]
 mod tests;
 
 pub use bootstrap::{LEVEL, RESAMPLES};
+pub use name::MetricName;
 pub use perplexity::PERPLEXITY;
 pub use rouge::RougeWords;
 pub use rouge_lcs::common_words;
 pub use samples::{MetricsError, Sample, read};
-pub use score::{ScoredSample, Score, Scores, perplexity, score};
+pub use score::{Score, ScoredSample, Scores, perplexity, score};
+pub use write::write;
 
 /// A metric of texts against references.
 pub trait Metric: Send + Sync {

@@ -66,9 +66,18 @@ impl Metric for Rouge {
             Form::Ngrams(1) => ("rouge1", "ROUGE-1", "words in common with the reference"),
             Form::Ngrams(_) => ("rouge2", "ROUGE-2", "pairs of neighbouring words in common"),
             Form::Sequence => ("rougeL", "ROUGE-L", "the longest common subsequence of words"),
-            Form::Lines => ("rougeLsum", "ROUGE-Lsum", "the longest common subsequences, line by line"),
+            Form::Lines => (
+                "rougeLsum",
+                "ROUGE-Lsum",
+                "the longest common subsequences, line by line",
+            ),
         };
-        Facts { name, label, about, range: Range::Fraction }
+        Facts {
+            name,
+            label,
+            about,
+            range: Range::Fraction,
+        }
     }
 
     fn signature(&self, references: ReferenceCount) -> String {
@@ -113,7 +122,11 @@ fn f_measure(hits: usize, output: usize, reference: usize) -> f64 {
 
 fn by_ngrams(reference: &[String], output: &[String], n: usize) -> f64 {
     let hits = ngrams::overlap(&ngrams::count(reference, n), &ngrams::count(output, n));
-    f_measure(hits as usize, ngrams::total(output.len(), n), ngrams::total(reference.len(), n))
+    f_measure(
+        hits as usize,
+        ngrams::total(output.len(), n),
+        ngrams::total(reference.len(), n),
+    )
 }
 
 fn by_sequence(reference: &[String], output: &[String]) -> f64 {
@@ -145,7 +158,11 @@ fn by_lines(reference: &[Vec<String>], output: &[Vec<String>]) -> f64 {
             }
         }
     }
-    f_measure(hits, output.iter().map(Vec::len).sum(), reference.iter().map(Vec::len).sum())
+    f_measure(
+        hits,
+        output.iter().map(Vec::len).sum(),
+        reference.iter().map(Vec::len).sum(),
+    )
 }
 
 #[cfg(test)]
@@ -172,7 +189,10 @@ mod tests {
 
     #[test]
     fn ascii_words_cut_at_accents_and_unicode_words_do_not() {
-        assert_eq!(RougeWords::Ascii.split("El niño, ¡mañana!"), ["el", "ni", "o", "ma", "ana"]);
+        assert_eq!(
+            RougeWords::Ascii.split("El niño, ¡mañana!"),
+            ["el", "ni", "o", "ma", "ana"]
+        );
         assert_eq!(RougeWords::Unicode.split("El niño, ¡mañana!"), ["el", "niño", "mañana"]);
         assert_eq!(score("rouge1", RougeWords::Unicode, "año", &["ano"]), 0.0);
         assert_eq!(score("rouge1", RougeWords::Unicode, "AÑO", &["año"]), 1.0);

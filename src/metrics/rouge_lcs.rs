@@ -38,7 +38,10 @@ pub fn common_words(text: &str, other: &str) -> Vec<Range<usize>> {
 }
 
 fn words_of(text: &str) -> Vec<String> {
-    places(text).into_iter().map(|place| text[place].to_lowercase()).collect()
+    places(text)
+        .into_iter()
+        .map(|place| text[place].to_lowercase())
+        .collect()
 }
 
 /// The places of words in a text.

@@ -27,6 +27,14 @@ pub enum MetricsError {
         /// What does not fit.
         source: serde_json::Error,
     },
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A sample that cannot be compared with anything.
     #[error(
         "sample {id} has no reference to compare with; give the prompt's template an `answer` block, \
@@ -85,7 +93,10 @@ fn text_or_number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<S
 /// A file that cannot be read, and the first line that is not a generation.
 pub fn read(artifact: &Path) -> Result<Vec<Sample>, MetricsError> {
     let path = artifact.join("generations.jsonl");
-    let fail = |source| MetricsError::Read { path: path.clone(), source };
+    let fail = |source| MetricsError::Read {
+        path: path.clone(),
+        source,
+    };
     let file = std::fs::File::open(&path).map_err(fail)?;
     let mut samples = Vec::new();
     for (index, line) in std::io::BufReader::new(file).lines().enumerate() {

@@ -53,10 +53,15 @@ fn a_corpus_scores_and_signs_as_in_the_reference_implementations() {
             let references = texts(&golden["references"]).into_iter().take(most).collect();
             sample(id, golden["output"].as_str().unwrap(), references)
         });
-        let scores = score(samples.collect(), &all(RougeWords::Ascii), Seed::root(1)).unwrap().scores;
+        let scores = score(samples.collect(), &all(RougeWords::Ascii), Seed::root(1))
+            .unwrap()
+            .scores;
         for (name, golden) in goldens[corpus].as_object().unwrap() {
             let ours = scores.iter().find(|score| score.metric == *name).unwrap();
-            assert!(close(ours.value, golden["value"].as_f64().unwrap()), "{ours:?} {golden}");
+            assert!(
+                close(ours.value, golden["value"].as_f64().unwrap()),
+                "{ours:?} {golden}"
+            );
             assert_eq!(ours.signature, golden["signature"].as_str().unwrap());
         }
     }
@@ -65,7 +70,10 @@ fn a_corpus_scores_and_signs_as_in_the_reference_implementations() {
 #[test]
 fn nothing_to_score_is_an_error() {
     let all = all(RougeWords::Ascii);
-    assert!(matches!(score(Vec::new(), &all, Seed::root(1)), Err(MetricsError::Empty)));
+    assert!(matches!(
+        score(Vec::new(), &all, Seed::root(1)),
+        Err(MetricsError::Empty)
+    ));
     let lone = vec![sample(7, "text", Vec::new())];
     let error = score(lone, &all, Seed::root(1)).unwrap_err().to_string();
     assert!(error.contains("sample 7"), "{error}");
@@ -83,16 +91,26 @@ fn perplexity_is_the_exponential_of_the_mean() {
 
 #[test]
 fn names_are_unique_and_groups_name_members() {
-    let names: Vec<_> = all(RougeWords::Ascii).iter().map(|metric| metric.facts().name).collect();
+    let names: Vec<_> = all(RougeWords::Ascii)
+        .iter()
+        .map(|metric| metric.facts().name)
+        .collect();
     let unique: std::collections::BTreeSet<_> = names.iter().collect();
     assert_eq!(unique.len(), names.len());
-    assert!(GROUPS.iter().flat_map(|(_, members)| *members).all(|member| names.contains(member)));
+    assert!(
+        GROUPS
+            .iter()
+            .flat_map(|(_, members)| *members)
+            .all(|member| names.contains(member))
+    );
     assert_eq!(facts("perplexity"), Some(PERPLEXITY));
 }
 
 #[test]
 fn threads_do_not_change_scores() {
-    let samples: Vec<_> = (0..30).map(|i| sample(i, &format!("the cat {i}"), vec!["the cat 7 sat".into()])).collect();
+    let samples: Vec<_> = (0..30)
+        .map(|i| sample(i, &format!("the cat {i}"), vec!["the cat 7 sat".into()]))
+        .collect();
     let with = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| score(samples.clone(), &all(RougeWords::Ascii), Seed::root(5)).unwrap())

@@ -357,14 +357,14 @@ impl<'a> Checker<'a> {
             );
             self.fault(message, None);
         }
-        if let Some(pattern) = schema.get("pattern").and_then(Value::as_str)
-            && regex::Regex::new(pattern).is_ok_and(|pattern| !pattern.is_match(text))
+        let pattern = schema.get("pattern").and_then(Value::as_str);
+        if let Some(pattern) = pattern.and_then(|pattern| regex::Regex::new(pattern).ok())
+            && !pattern.is_match(text)
         {
             let wanted = schema.get("x-words").and_then(Value::as_str);
-            let help = wanted
-                .and_then(|_| words::as_name(text))
-                .map(|name| format!("write `{name}`"));
             let wanted = wanted.map_or_else(|| format!("text that matches {pattern}"), str::to_owned);
+            let name = words::as_name(text).filter(|name| pattern.is_match(name));
+            let help = name.map(|name| format!("write `{name}`"));
             self.fault(format!("{} must be {wanted}, not {text:?}", self.subject()), help);
         }
     }

@@ -7,6 +7,9 @@ use serde_json::json;
 
 use self::fakes::KINDS;
 use super::check::tests::valid;
+use super::check::{Mark, check};
+use super::diagnostic::Span;
+use super::tree::Node;
 use super::{Diagnostics, LoadOptions, Pipeline, load_text, schema};
 use crate::seed::Seed;
 use crate::step as contract;
@@ -312,6 +315,41 @@ proptest! {
                 prop_assert!(!problem.render(true).is_empty());
             }
         }
+    }
+}
+
+#[test]
+fn the_example_of_every_kind_fits_its_schema_and_parses() {
+    for kind in crate::steps::KINDS {
+        let step: serde_json::Value = serde_yaml::from_str(kind.example).expect(kind.name);
+        assert_eq!(step["uses"], kind.name);
+        let with = Node::from_value(&step["with"], Span::default());
+        let outcome = check(&(kind.schema)().to_value(), &with, &|path| path.join("."));
+        assert!(outcome.faults.is_empty(), "{}: {:?}", kind.name, outcome.faults);
+        let references = outcome
+            .findings
+            .iter()
+            .filter(|finding| matches!(finding.mark, Mark::Artifact { .. }));
+        assert_eq!(
+            references.count() > 0,
+            kind.name != "dataset",
+            "{}: references are found",
+            kind.name
+        );
+        assert!((kind.parse)(&step["with"]).is_ok(), "{}", kind.name);
+    }
+}
+
+#[test]
+fn the_schema_for_editors_takes_the_example_of_every_kind() {
+    let schema = schema(crate::steps::KINDS);
+    for kind in crate::steps::KINDS {
+        let step: serde_json::Value = serde_yaml::from_str(kind.example).expect(kind.name);
+        let file = json!({"pipeline": "p", "steps": {"one": step}});
+        assert!(valid(&schema, &schema, &file), "{}", kind.name);
+        let mut wrong = file.clone();
+        wrong["steps"]["one"]["with"]["no_such_setting"] = json!(1);
+        assert!(!valid(&schema, &schema, &wrong), "{}", kind.name);
     }
 }
 

@@ -113,22 +113,25 @@ impl<'a> Planner<'a> {
         pending: &[String],
     ) -> Decision {
         let instance = &self.pipeline.instances[index];
-        let mut reasons: Vec<String> = Vec::new();
+        let mut waits: Vec<&str> = Vec::new();
         for (from, _) in instance.inputs.iter().filter(|(from, _)| made[*from].is_none()) {
-            let reason = format!("waits for {}", self.pipeline.instances[*from].name);
-            if !reasons.contains(&reason) {
-                reasons.push(reason);
+            let name = self.pipeline.instances[*from].name.as_str();
+            if !waits.contains(&name) {
+                waits.push(name);
             }
         }
         let agrees = |action: &Action| {
             action.dependencies.kind == now.kind && super::differences(&action.dependencies, now, pending).is_empty()
         };
-        let state = if self.history().iter().any(agrees) {
-            State::Maybe
+        let (state, mut reasons) = if self.history().iter().any(agrees) {
+            (State::Maybe, Vec::new())
         } else {
-            reasons.extend(self.reasons(instance, now, pending));
-            State::Run
+            (State::Run, self.reasons(instance, now, pending))
         };
+        // with a lineage, what it waits for may be further up
+        if !waits.is_empty() {
+            reasons.push(format!("waits for {}", listed(&waits)));
+        }
         decision(instance, state, None, reasons)
     }
 
@@ -202,5 +205,15 @@ fn decision(instance: &Instance, state: State, key: Option<Digest>, reasons: Vec
         dependencies: None,
         made: None,
         warnings: Vec::new(),
+    }
+}
+
+/// The first names of a list that may be long.
+fn listed(names: &[&str]) -> String {
+    match names {
+        [first, second, third, rest @ ..] if rest.len() > 1 => {
+            format!("{first}, {second}, {third} and {} more", rest.len())
+        }
+        few => few.join(", "),
     }
 }

@@ -88,6 +88,8 @@ fn changed(name: &str, old: &Value, new: &Value) -> String {
     match (content(old), content(new)) {
         (Some("artifact"), Some("artifact")) => format!("input {name}: content changed"),
         (Some("file"), Some("file")) => format!("file {name}: content changed"),
+        _ if old.is_null() => added(name, new),
+        _ if new.is_null() => removed(name, old),
         _ => format!("{name} {} → {}", short(old), short(new)),
     }
 }
@@ -199,10 +201,11 @@ mod tests {
 
     #[test]
     fn each_kind_of_change_has_its_sentence() {
-        let before =
-            with(json!({"rate": 0.001, "model": {"artifact": "a"}, "template": {"file": "b"}, "old": true, "same": 1}));
+        let before = with(
+            json!({"rate": 0.001, "model": {"artifact": "a"}, "template": {"file": "b"}, "old": true, "same": 1, "none": null}),
+        );
         let mut now = with(
-            json!({"rate": 0.0003, "model": {"artifact": "c"}, "template": {"file": "d"}, "new": "x", "same": 1, "data": {"artifact": "e"}}),
+            json!({"rate": 0.0003, "model": {"artifact": "c"}, "template": {"file": "d"}, "new": "x", "same": 1, "data": {"artifact": "e"}, "none": 2}),
         );
         now.implementation = 2;
         now.seed = Some("bb".into());
@@ -214,6 +217,7 @@ mod tests {
                 "input data: new",
                 "input model: content changed",
                 "new is now \"x\"",
+                "none is now 2",
                 "old was true",
                 "rate 0.001 → 0.0003",
                 "file template: content changed",

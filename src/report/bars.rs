@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::comparison;
 use super::material::{Group, Material, System};
 use super::words::Words;
 use super::{ranking, scale};
@@ -20,6 +19,9 @@ pub(super) struct Chart {
     title: String,
     legend: Vec<Entry>,
     panels: Vec<Panel>,
+    /// Whether any bar has an interval, any panel a baseline.
+    intervals: bool,
+    dashed: bool,
     /// How many systems are shown of how many, where not all are.
     cut: Option<String>,
 }
@@ -32,7 +34,7 @@ struct Entry {
 
 #[derive(Serialize)]
 struct Panel {
-    label: &'static str,
+    label: String,
     about: String,
     /// The right end of the scale, as text.
     end: String,
@@ -54,6 +56,7 @@ struct Bar {
     colour: String,
     /// Percent of the scale.
     width: f64,
+    /// Percent from the left and from the right.
     interval: Option<(f64, f64)>,
     text: String,
     best: bool,
@@ -62,22 +65,25 @@ struct Bar {
 /// One chart a group that compares anything.
 pub(super) fn charts(material: &Material, baseline: &BTreeMap<String, String>, words: &Words) -> Vec<Chart> {
     let compared = material.groups.iter().filter(|group| group.systems.len() > 1);
-    compared.map(|group| chart(material, group, baseline, words)).collect()
+    compared.map(|group| chart(group, baseline, words)).collect()
 }
 
-fn chart(material: &Material, group: &Group, baseline: &BTreeMap<String, String>, words: &Words) -> Chart {
+fn chart(group: &Group, baseline: &BTreeMap<String, String>, words: &Words) -> Chart {
     let shown = group.systems.len().min(MOST_BARS);
     let colours = ranking::colours(group, baseline);
     let axis = ranking::colour_axis(group);
     let name = |system: &System| match axis.and_then(|axis| system.on(axis).map(|value| (axis, value))) {
         Some((axis, value)) => ranking::value_label(axis, value),
-        None => ranking::label(group, system),
+        None => ranking::label(system),
     };
     let mut legend: Vec<Entry> = Vec::new();
     for (system, colour) in group.systems.iter().zip(&colours).take(shown) {
         let label = name(system);
         if !legend.iter().any(|entry| entry.label == label) {
-            legend.push(Entry { colour: colour.clone(), label });
+            legend.push(Entry {
+                colour: colour.clone(),
+                label,
+            });
         }
     }
     let baselines = ranking::baselines(group, baseline);
@@ -86,13 +92,18 @@ fn chart(material: &Material, group: &Group, baseline: &BTreeMap<String, String>
         let best = ranking::best(group, *metric);
         let mut groups: Vec<Bars> = Vec::new();
         for (index, system) in group.systems.iter().enumerate().take(shown) {
-            let Some(score) = system.score(metric.name) else { continue };
+            let Some(score) = system.score(metric.name) else {
+                continue;
+            };
             let percent = |value: f64| rounded(100.0 * value / scale);
             let bar = Bar {
                 label: name(system),
                 colour: colours[index].clone(),
                 width: percent(score.value),
-                interval: score.low.zip(score.high).map(|(low, high)| (percent(low), percent(high))),
+                interval: score
+                    .low
+                    .zip(score.high)
+                    .map(|(low, high)| (percent(low), rounded(100.0 - percent(high)))),
                 text: words.score(score.value, metric.range),
                 best: best.contains(&index),
             };
@@ -103,8 +114,8 @@ fn chart(material: &Material, group: &Group, baseline: &BTreeMap<String, String>
             }
         }
         Panel {
-            label: metric.label,
-            about: words.get(&format!("about_{}", metric.name)).to_owned(),
+            label: words.label(*metric).to_owned(),
+            about: words.about(*metric).to_owned(),
             end: end(scale, *metric, words),
             higher: metric.range.higher_is_better(),
             groups,
@@ -113,10 +124,19 @@ fn chart(material: &Material, group: &Group, baseline: &BTreeMap<String, String>
                 .map(|score| rounded(100.0 * score.value / scale)),
         }
     };
+    let panels: Vec<Panel> = ranking::metrics(group).iter().map(panel).collect();
+    let bars = || {
+        panels
+            .iter()
+            .flat_map(|panel| &panel.groups)
+            .flat_map(|group| &group.bars)
+    };
     Chart {
-        title: comparison::title(material, group),
+        title: group.title.clone(),
         legend,
-        panels: ranking::metrics(group).iter().map(panel).collect(),
+        intervals: bars().any(|bar| bar.interval.is_some()),
+        dashed: panels.iter().any(|panel| panel.baseline.is_some()),
+        panels,
         cut: (shown < group.systems.len()).then(|| {
             let (shown, all) = (shown.to_string(), group.systems.len().to_string());
             words.fill("chart_cut", &[("shown", &shown), ("all", &all)])
@@ -132,7 +152,9 @@ fn common(baselines: &[Option<usize>]) -> Option<usize> {
 
 fn right_end(group: &Group, metric: Facts) -> f64 {
     let scores = group.systems.iter().filter_map(|system| system.score(metric.name));
-    let highest = scores.map(|score| score.high.unwrap_or(score.value).max(score.value)).fold(0.0, f64::max);
+    let highest = scores
+        .map(|score| score.high.unwrap_or(score.value).max(score.value))
+        .fold(0.0, f64::max);
     let most = match metric.range {
         Range::Fraction => 1.0,
         Range::Percent => 100.0,

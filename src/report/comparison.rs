@@ -25,7 +25,7 @@ pub(super) struct Table {
 
 #[derive(Serialize)]
 struct Heading {
-    label: &'static str,
+    label: String,
     about: String,
     higher: bool,
     signature: String,
@@ -54,10 +54,14 @@ struct Cell {
 
 /// One table a group.
 pub(super) fn tables(material: &Material, baseline: &BTreeMap<String, String>, words: &Words) -> Vec<Table> {
-    material.groups.iter().map(|group| table(material, group, baseline, words)).collect()
+    material
+        .groups
+        .iter()
+        .map(|group| table(group, baseline, words))
+        .collect()
 }
 
-fn table(material: &Material, group: &Group, baseline: &BTreeMap<String, String>, words: &Words) -> Table {
+fn table(group: &Group, baseline: &BTreeMap<String, String>, words: &Words) -> Table {
     let metrics = ranking::metrics(group);
     let baselines = ranking::baselines(group, baseline);
     let colours = ranking::colours(group, baseline);
@@ -67,20 +71,26 @@ fn table(material: &Material, group: &Group, baseline: &BTreeMap<String, String>
         let base = baselines[index].map(|base| &group.systems[base]);
         let cell = |(metric, best): (&Facts, &Vec<usize>)| {
             let score = system.score(metric.name)?;
-            let from = base.filter(|_| baselines[index] != Some(index)).and_then(|base| base.score(metric.name));
+            let from = base
+                .filter(|_| baselines[index] != Some(index))
+                .and_then(|base| base.score(metric.name));
             Some(cell(score, from, *metric, best.contains(&index), words))
         };
         Row {
-            label: ranking::label(group, system),
+            label: ranking::label(system),
             colour,
-            axes: group.axes.iter().map(|axis| system.on(axis).unwrap_or("—").to_owned()).collect(),
+            axes: group
+                .axes
+                .iter()
+                .map(|axis| system.on(axis).unwrap_or("—").to_owned())
+                .collect(),
             cells: metrics.iter().zip(&best).map(cell).collect(),
             is_baseline: baselines[index] == Some(index),
         }
     };
     let scores = || group.systems.iter().flat_map(|system| &system.scores);
     Table {
-        title: title(material, group),
+        title: group.title.clone(),
         axes: group.axes.clone(),
         columns: metrics.iter().map(|metric| heading(group, *metric, words)).collect(),
         rows: colours.into_iter().enumerate().map(row).collect(),
@@ -93,8 +103,8 @@ fn table(material: &Material, group: &Group, baseline: &BTreeMap<String, String>
 fn heading(group: &Group, metric: Facts, words: &Words) -> Heading {
     let signature = group.systems.iter().find_map(|system| system.score(metric.name));
     Heading {
-        label: metric.label,
-        about: words.get(&format!("about_{}", metric.name)).to_owned(),
+        label: words.label(metric).to_owned(),
+        about: words.about(metric).to_owned(),
         higher: metric.range.higher_is_better(),
         signature: signature.map(|score| score.signature.clone()).unwrap_or_default(),
     }
@@ -115,23 +125,26 @@ fn cell(score: &Score, from: Option<&Score>, metric: Facts, best: bool, words: &
         best,
         difference: difference.map(|(text, _)| text),
         verdict,
-        interval: ends.map(|(low, high)| {
-            format!("{}–{}", words.score(low, metric.range), words.score(high, metric.range))
-        }),
+        interval: ends
+            .map(|(low, high)| format!("{}–{}", words.score(low, metric.range), words.score(high, metric.range))),
     }
-}
-
-/// The evaluated step's name, and the evaluating one's where that is needed to tell tables apart.
-pub(super) fn title(material: &Material, group: &Group) -> String {
-    let same = material.groups.iter().filter(|other| other.generations == group.generations).count();
-    if same > 1 { format!("{} ({})", group.generations, group.scores) } else { group.generations.clone() }
 }
 
 /// How many samples each system has, or the smallest and largest number of them.
 fn counts(group: &Group, words: &Words) -> String {
-    let counts = || group.systems.iter().flat_map(|system| &system.scores).map(|score| score.n);
+    let counts = || {
+        group
+            .systems
+            .iter()
+            .flat_map(|system| &system.scores)
+            .map(|score| score.n)
+    };
     let (low, high) = (counts().min().unwrap_or(0), counts().max().unwrap_or(0));
-    let n = if low == high { words.whole(low) } else { format!("{}–{}", words.whole(low), words.whole(high)) };
+    let n = if low == high {
+        words.whole(low)
+    } else {
+        format!("{}–{}", words.whole(low), words.whole(high))
+    };
     let of_tokens = group.systems.iter().all(|system| system.samples.is_empty());
     words.fill(if of_tokens { "n_tokens" } else { "n_samples" }, &[("n", &n)])
 }

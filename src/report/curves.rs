@@ -2,7 +2,6 @@
 //! its box, the labels are HTML over it, so that text keeps its size.
 
 use serde::Serialize;
-use serde_json::Value;
 
 use super::material::{Material, Trained};
 use super::scale;
@@ -52,16 +51,30 @@ struct Dot {
 /// One curve a trained model that logged anything.
 pub(super) fn curves(material: &Material, words: &Words) -> Vec<Curve> {
     let logged = |model: &&Trained| !model.train.is_empty() || !model.validation.is_empty();
-    material.trained.iter().filter(logged).map(|model| curve(model, words)).collect()
+    material
+        .trained
+        .iter()
+        .filter(logged)
+        .map(|model| curve(model, words))
+        .collect()
 }
 
 fn curve(model: &Trained, words: &Words) -> Curve {
     let train = thinned(&model.train);
     let finite = |loss: &f64| loss.is_finite();
-    let losses = || train.iter().chain(&model.validation).map(|(_, loss)| *loss).filter(finite);
+    let losses = || {
+        train
+            .iter()
+            .chain(&model.validation)
+            .map(|(_, loss)| *loss)
+            .filter(finite)
+    };
     let updates = train.iter().chain(&model.validation).map(|(update, _)| *update);
     let last = updates.max().unwrap_or(0).max(1) as f64;
-    let (low, high) = (losses().fold(f64::INFINITY, f64::min), losses().fold(f64::NEG_INFINITY, f64::max));
+    let (low, high) = (
+        losses().fold(f64::INFINITY, f64::min),
+        losses().fold(f64::NEG_INFINITY, f64::max),
+    );
     // room above and below, so that no line lies on the frame
     let margin = ((high - low) * 0.06).max(0.01);
     let (low, high) = ((low - margin).max(0.0), high + margin);
@@ -70,7 +83,12 @@ fn curve(model: &Trained, words: &Words) -> Curve {
     let y = |loss: f64| ((high - loss) / (high - low)).clamp(0.0, 1.0);
     let points = |points: &[(u64, f64)]| {
         let point = |(update, loss): &(u64, f64)| format!("{:.1},{:.1}", x(*update) * SIZE, y(*loss) * SIZE);
-        points.iter().filter(|(_, loss)| loss.is_finite()).map(point).collect::<Vec<_>>().join(" ")
+        points
+            .iter()
+            .filter(|(_, loss)| loss.is_finite())
+            .map(point)
+            .collect::<Vec<_>>()
+            .join(" ")
     };
     let best = model.validation.iter().map(|(_, loss)| *loss).reduce(f64::min);
     let dot = |(update, loss): &(u64, f64)| Dot {
@@ -90,11 +108,17 @@ fn curve(model: &Trained, words: &Words) -> Curve {
         facts: facts(model, words),
         x_ticks: x_ticks
             .into_iter()
-            .map(|tick| Tick { percent: percent(tick / last), label: words.whole(tick.max(0.0) as u64) })
+            .map(|tick| Tick {
+                percent: percent(tick / last),
+                label: words.whole(tick.max(0.0) as u64),
+            })
             .collect(),
         y_ticks: y_ticks
             .into_iter()
-            .map(|tick| Tick { percent: percent(y(tick)), label: words.decimal(tick, decimals) })
+            .map(|tick| Tick {
+                percent: percent(y(tick)),
+                label: words.decimal(tick, decimals),
+            })
             .collect(),
         train: points(&train),
         validation: points(&model.validation),
@@ -120,7 +144,10 @@ fn percent(share: f64) -> f64 {
 fn facts(model: &Trained, words: &Words) -> Vec<Fact> {
     let mut facts = Vec::new();
     let mut fact = |label: &str, value: String| {
-        facts.push(Fact { label: words.get(label).to_owned(), value });
+        facts.push(Fact {
+            label: words.get(label).to_owned(),
+            value,
+        });
     };
     let whole = |names: &[&str]| names.iter().find_map(|name| model.summary[*name].as_u64());
     if let Some(parameters) = whole(&["parameters"]) {
@@ -133,7 +160,11 @@ fn facts(model: &Trained, words: &Words) -> Vec<Fact> {
         fact("fact_tokens", words.whole(tokens));
     }
     let first = model.validation.first().map(|(_, loss)| *loss);
-    let best = model.validation.iter().copied().reduce(|one, other| if other.1 < one.1 { other } else { one });
+    let best = model
+        .validation
+        .iter()
+        .copied()
+        .reduce(|one, other| if other.1 < one.1 { other } else { one });
     if let Some(first) = first.or_else(|| model.summary["initial_validation_loss"].as_f64()) {
         fact("fact_first_loss", words.decimal(first, 3));
     }
@@ -150,72 +181,6 @@ fn facts(model: &Trained, words: &Words) -> Vec<Fact> {
     facts
 }
 
-/// One quantized model's line.
-#[derive(Serialize)]
-pub(super) struct Smaller {
-    instance: String,
-    format: String,
-    before: String,
-    after: String,
-    saving: String,
-    snr: String,
-    max_error: String,
-    tensors: Vec<[String; 5]>,
-}
-
-/// The quantized models.
-pub(super) fn quantized(material: &Material, words: &Words) -> Vec<Smaller> {
-    let of = |value: &Value, digits: usize| value.as_f64().map_or("—".to_owned(), |v| words.decimal(v, digits));
-    let error = |value: &Value| value.as_f64().map_or("—".to_owned(), |v| scientific(v, words));
-    let smaller = |model: &super::material::Quantized| {
-        let record = &model.record;
-        let bytes = |name: &str| record[name].as_u64().map_or("—".to_owned(), |bytes| words.bytes(bytes));
-        let format = [&record["format"], &record["granularity"]].map(|value| value.as_str().unwrap_or_default());
-        let tensor = |tensor: &Value| {
-            let shape = tensor["shape"].as_array().into_iter().flatten().map(Value::to_string);
-            [
-                tensor["name"].as_str().unwrap_or_default().to_owned(),
-                shape.collect::<Vec<_>>().join(" × "),
-                tensor["dtype"].as_str().unwrap_or_default().to_owned(),
-                error(&tensor["max_error"]),
-                of(&tensor["snr_db"], 1),
-            ]
-        };
-        Smaller {
-            instance: model.instance.clone(),
-            format: format.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", "),
-            before: bytes("bytes_before"),
-            after: bytes("bytes_after"),
-            saving: record["saving"].as_f64().map_or("—".to_owned(), |part| {
-                format!("{} %", words.decimal(part * 100.0, 1))
-            }),
-            snr: of(&record["error"]["snr_db"], 1),
-            max_error: error(&record["error"]["max_error"]),
-            tensors: record["tensors"].as_array().into_iter().flatten().map(tensor).collect(),
-        }
-    };
-    material.quantized.iter().map(smaller).collect()
-}
-
-/// `3.1e-4` as `3.1·10⁻⁴`.
-fn scientific(value: f64, words: &Words) -> String {
-    if value == 0.0 {
-        return "0".to_owned();
-    }
-    let text = format!("{value:.1e}");
-    let (digits, power) = text.split_once('e').unwrap_or((&text, "0"));
-    let raised = power.chars().map(|c| match c {
-        '-' => '⁻',
-        '0' => '⁰',
-        '1' => '¹',
-        '2' => '²',
-        '3' => '³',
-        digit => char::from_u32('⁴' as u32 + (digit as u32 - '4' as u32)).unwrap_or(digit),
-    });
-    let digits = digits.parse().map_or(digits.to_owned(), |value| words.decimal(value, 1));
-    format!("{digits}·10{}", raised.collect::<String>())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,24 +188,25 @@ mod tests {
 
     #[test]
     fn thinning_keeps_means_and_order() {
-        let points: Vec<_> = (0..1000).map(|i| (i, f64::from(u32::try_from(i % 2).unwrap()))).collect();
+        let points: Vec<_> = (0..1000)
+            .map(|i| (i, f64::from(u32::try_from(i % 2).unwrap())))
+            .collect();
         let thin = thinned(&points);
         assert!(thin.len() <= MOST_POINTS && thin.len() > MOST_POINTS / 2);
         assert!(thin.windows(2).all(|pair| pair[0].0 < pair[1].0));
     }
 
     #[test]
-    fn small_errors_are_readable() {
-        let words = Words::of(Language::En);
-        assert_eq!(scientific(3.14e-4, &words), "3.1·10⁻⁴");
-        assert_eq!(scientific(2e-13, &words), "2.0·10⁻¹³");
-    }
-
-    #[test]
     fn a_flat_curve_and_a_single_point_are_drawn() {
         let words = Words::of(Language::En);
-        let flat = Trained { train: vec![(1, 2.0), (2, 2.0)], ..Trained::default() };
-        let point = Trained { validation: vec![(0, 3.0)], ..Trained::default() };
+        let flat = Trained {
+            train: vec![(1, 2.0), (2, 2.0)],
+            ..Trained::default()
+        };
+        let point = Trained {
+            validation: vec![(0, 3.0)],
+            ..Trained::default()
+        };
         for model in [flat, point] {
             let curve = curve(&model, &words);
             assert!(!curve.train.contains("NaN") && !curve.validation.contains("NaN"));

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::material::Material;
-use super::steps;
+use super::steps::{self, StepGroup};
 use super::words::Words;
 
 const WIDTH: f64 = 148.0;
@@ -33,7 +33,8 @@ struct Node {
     name: String,
     /// The step's anchor on the page; empty for the report itself.
     anchor: String,
-    kind: String,
+    /// The kind and how many instances; of what the engine added, what it is for.
+    detail: String,
     artifact: &'static str,
     count: usize,
 }
@@ -49,10 +50,19 @@ enum Slot {
 pub(super) fn draw(material: &Material, words: &Words) -> Drawing {
     let groups = steps::groups(material);
     let mut edges: Vec<(usize, usize)> = Vec::new();
-    let step_of = |instance: &String| groups.iter().position(|group| group.instances.iter().any(|i| i.instance == *instance));
+    let step_of = |instance: &String| {
+        groups
+            .iter()
+            .position(|group| group.instances.iter().any(|i| i.instance == *instance))
+    };
     for (to, group) in groups.iter().enumerate() {
         let inputs = group.instances.iter().flat_map(|instance| &instance.inputs);
-        edges.extend(inputs.filter_map(step_of).filter(|from| *from != to).map(|from| (from, to)));
+        edges.extend(
+            inputs
+                .filter_map(step_of)
+                .filter(|from| *from != to)
+                .map(|from| (from, to)),
+        );
     }
     let report = groups.len();
     edges.extend(material.inputs.iter().filter_map(step_of).map(|from| (from, report)));
@@ -67,11 +77,20 @@ pub(super) fn draw(material: &Material, words: &Words) -> Drawing {
     for (index, row) in rows.iter().enumerate() {
         let mut x = (total - row_width(row)) / 2.0;
         for slot in row {
-            places.push((*slot, 1.0 + x + width(*slot) / 2.0, 1.0 + index as f64 * (HEIGHT + GAP_Y)));
+            places.push((
+                *slot,
+                1.0 + x + width(*slot) / 2.0,
+                1.0 + index as f64 * (HEIGHT + GAP_Y),
+            ));
             x += width(*slot) + GAP_X;
         }
     }
-    let place = |slot: Slot| places.iter().find(|(known, ..)| *known == slot).map_or((0.0, 0.0), |(_, x, y)| (*x, *y));
+    let place = |slot: Slot| {
+        places
+            .iter()
+            .find(|(known, ..)| *known == slot)
+            .map_or((0.0, 0.0), |(_, x, y)| (*x, *y))
+    };
     let node = |index: usize| {
         let (x, y) = place(Slot::Step(index));
         let (x, width, height) = (x - WIDTH / 2.0, WIDTH, HEIGHT);
@@ -81,9 +100,9 @@ pub(super) fn draw(material: &Material, words: &Words) -> Drawing {
                 y,
                 width,
                 height,
-                name: shortened(&group.title),
+                name: shortened(name_of(group), 17),
                 anchor: group.anchor.clone(),
-                kind: group.kind.clone(),
+                detail: shortened(&detail_of(group), 22),
                 artifact: group.artifact.name(),
                 count: group.instances.len(),
             },
@@ -94,7 +113,7 @@ pub(super) fn draw(material: &Material, words: &Words) -> Drawing {
                 height,
                 name: words.get("this_report").to_owned(),
                 anchor: String::new(),
-                kind: "report".to_owned(),
+                detail: "report".to_owned(),
                 artifact: "report",
                 count: 1,
             },
@@ -126,7 +145,9 @@ fn curve(from: (f64, f64), lanes: &[(f64, f64)], to: (f64, f64)) -> String {
     let mut path = format!("M{x:.1} {y:.1}");
     let mut bend = |to_x: f64, to_y: f64, path: &mut String| {
         let middle = f64::midpoint(y, to_y);
-        path.push_str(&format!("C{x:.1} {middle:.1} {to_x:.1} {middle:.1} {to_x:.1} {to_y:.1}"));
+        path.push_str(&format!(
+            "C{x:.1} {middle:.1} {to_x:.1} {middle:.1} {to_x:.1} {to_y:.1}"
+        ));
         (x, y) = (to_x, to_y);
     };
     for (lane_x, lane_y) in lanes {
@@ -141,7 +162,10 @@ fn curve(from: (f64, f64), lanes: &[(f64, f64)], to: (f64, f64)) -> String {
 fn ordered(nodes: usize, edges: &[(usize, usize)]) -> Vec<Vec<Slot>> {
     let mut depth = vec![0usize; nodes];
     for node in 0..nodes {
-        let above = edges.iter().filter(|(_, to)| *to == node).map(|(from, _)| depth[*from] + 1);
+        let above = edges
+            .iter()
+            .filter(|(_, to)| *to == node)
+            .map(|(from, _)| depth[*from] + 1);
         depth[node] = above.max().unwrap_or(0);
     }
     let mut rows = vec![Vec::new(); depth.iter().max().map_or(0, |deepest| deepest + 1)];
@@ -156,7 +180,11 @@ fn ordered(nodes: usize, edges: &[(usize, usize)]) -> Vec<Vec<Slot>> {
     // down and up a few times: each slot moves to the mean place of its neighbours in the row before
     for sweep in 0..8 {
         let down = sweep % 2 == 0;
-        let order: Vec<usize> = if down { (1..rows.len()).collect() } else { (0..rows.len().saturating_sub(1)).rev().collect() };
+        let order: Vec<usize> = if down {
+            (1..rows.len()).collect()
+        } else {
+            (0..rows.len().saturating_sub(1)).rev().collect()
+        };
         for row in order {
             let fixed = rows[if down { row - 1 } else { row + 1 }].clone();
             let share = |at: usize| (at as f64 + 0.5) / fixed.len() as f64;
@@ -164,12 +192,20 @@ fn ordered(nodes: usize, edges: &[(usize, usize)]) -> Vec<Vec<Slot>> {
             for (at, slot) in rows[row].iter().enumerate() {
                 let near: Vec<f64> = (0..fixed.len())
                     .filter(|other| {
-                        if down { linked(fixed[*other], *slot, edges, &depth) } else { linked(*slot, fixed[*other], edges, &depth) }
+                        if down {
+                            linked(fixed[*other], *slot, edges, &depth)
+                        } else {
+                            linked(*slot, fixed[*other], edges, &depth)
+                        }
                     })
                     .map(share)
                     .collect();
                 let own = (at as f64 + 0.5) / rows[row].len() as f64;
-                let mean = if near.is_empty() { own } else { near.iter().sum::<f64>() / near.len() as f64 };
+                let mean = if near.is_empty() {
+                    own
+                } else {
+                    near.iter().sum::<f64>() / near.len() as f64
+                };
                 keyed.push((mean, *slot));
             }
             keyed.sort_by(|one, other| one.0.total_cmp(&other.0)); // stable: equals keep their order
@@ -189,13 +225,29 @@ fn linked(above: Slot, below: Slot, edges: &[(usize, usize)], depth: &[usize]) -
     }
 }
 
-/// As much of a name as fits a box.
-fn shortened(name: &str) -> String {
-    const MOST: usize = 17;
-    if name.chars().count() <= MOST {
-        return name.to_owned();
+/// `encode` of `encode(dialogues, tokenizer)`.
+fn name_of<'a>(group: &'a StepGroup<'_>) -> &'a str {
+    group
+        .title
+        .split_once('(')
+        .map_or(group.title.as_str(), |(name, _)| name)
+}
+
+fn detail_of(group: &StepGroup<'_>) -> String {
+    let of = group.title.split_once('(').and_then(|(_, of)| of.strip_suffix(')'));
+    let what = of.unwrap_or(&group.kind);
+    match group.instances.len() {
+        1 => what.to_owned(),
+        several => format!("{what} × {several}"),
     }
-    name.chars().take(MOST - 1).chain(['…']).collect()
+}
+
+/// As much of a text as fits a box.
+fn shortened(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most - 1).chain(['…']).collect()
 }
 
 #[cfg(test)]

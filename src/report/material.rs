@@ -10,7 +10,7 @@ use crate::step::Ancestor;
 /// Everything that a report shows.
 #[derive(Clone, Debug, Default)]
 pub struct Material {
-    /// What is compared: one group a pair of an evaluated and an evaluating step.
+    /// What is compared with what.
     pub groups: Vec<Group>,
     /// The models that were trained, in the order of the pipeline.
     pub trained: Vec<Trained>,
@@ -22,14 +22,13 @@ pub struct Material {
     pub inputs: Vec<String>,
 }
 
-/// Systems that are compared with each other: the instances of one step, scored by one step.
+/// Systems that can be compared with each other: they were scored on the same references, or on the
+/// same tokens.
 #[derive(Clone, Debug, Default)]
 pub struct Group {
-    /// The step whose results were scored: generations, or a model for its perplexity.
-    pub generations: String,
-    /// The step that scored them.
-    pub scores: String,
-    /// The matrix axes, in order.
+    /// What it is called: the step whose results were scored, or else the one that scored them.
+    pub title: String,
+    /// The matrix axes, in order; `generations` among them where only that tells systems apart.
     pub axes: Vec<String>,
     /// The instances.
     pub systems: Vec<System>,
@@ -40,6 +39,8 @@ pub struct Group {
 pub struct System {
     /// The instance that was scored: `answers[model=tuned,shots=1]`.
     pub instance: String,
+    /// Its step: `answers`.
+    pub generations: String,
     /// Its axes and values.
     pub axes: Vec<(String, String)>,
     /// Its scores.
@@ -47,6 +48,9 @@ pub struct System {
     /// Its samples; empty for perplexity.
     pub samples: Vec<ScoredSample>,
 }
+
+/// The axis that stands for the step whose results were scored.
+pub const GENERATIONS: &str = "generations";
 
 impl System {
     /// Its value on an axis.

@@ -3,7 +3,6 @@
 
 use serde::Serialize;
 
-use super::comparison;
 use super::material::{Group, Material};
 use super::ranking;
 use super::words::Words;
@@ -19,7 +18,7 @@ const MOST_CHARACTERS: usize = 4000;
 #[derive(Serialize)]
 pub(super) struct Outputs {
     title: String,
-    metric: &'static str,
+    metric: String,
     samples: Vec<Sample>,
     /// How many of all are shown, where not all are.
     cut: Option<String>,
@@ -68,11 +67,16 @@ pub(super) fn outputs(
     baseline: &std::collections::BTreeMap<String, String>,
     words: &Words,
 ) -> Vec<Outputs> {
-    let with_samples = material.groups.iter().filter(|group| group.systems.iter().any(|system| !system.samples.is_empty()));
-    with_samples.filter_map(|group| side_by_side(material, group, &ranking::colours(group, baseline), words)).collect()
+    let with_samples = material
+        .groups
+        .iter()
+        .filter(|group| group.systems.iter().any(|system| !system.samples.is_empty()));
+    with_samples
+        .filter_map(|group| side_by_side(group, &ranking::colours(group, baseline), words))
+        .collect()
 }
 
-fn side_by_side(material: &Material, group: &Group, colours: &[String], words: &Words) -> Option<Outputs> {
+fn side_by_side(group: &Group, colours: &[String], words: &Words) -> Option<Outputs> {
     let metric = ranking::leading(&ranking::metrics(group))?;
     let mut ids: Vec<&str> = Vec::new();
     let mut known = std::collections::BTreeSet::new();
@@ -84,9 +88,12 @@ fn side_by_side(material: &Material, group: &Group, colours: &[String], words: &
     let shown = ids.len().min(MOST_SAMPLES);
     let (shown_text, all_text) = (words.whole(shown as u64), words.whole(ids.len() as u64));
     Some(Outputs {
-        title: comparison::title(material, group),
-        metric: metric.label,
-        samples: ids[..shown].iter().map(|id| sample(group, id, metric, colours, words)).collect(),
+        title: group.title.clone(),
+        metric: words.label(metric).to_owned(),
+        samples: ids[..shown]
+            .iter()
+            .map(|id| sample(group, id, metric, colours, words))
+            .collect(),
         cut: (shown < ids.len()).then(|| words.fill("samples_cut", &[("shown", &shown_text), ("all", &all_text)])),
     })
 }
@@ -102,8 +109,10 @@ fn sample(group: &Group, id: &str, metric: Facts, colours: &[String], words: &Wo
     let value = |scored: &ScoredSample| scored.scores.get(metric.name).and_then(serde_json::Value::as_f64);
     let mut values: Vec<f64> = Vec::new();
     for (system, colour) in group.systems.iter().zip(colours) {
-        let Some(scored) = system.samples.iter().find(|scored| scored.sample.id == id) else { continue };
-        let label = ranking::label(group, system);
+        let Some(scored) = system.samples.iter().find(|scored| scored.sample.id == id) else {
+            continue;
+        };
+        let label = ranking::label(system);
         let text = cut(&scored.sample.prompt, words);
         match sample.prompts.iter_mut().find(|prompt| prompt.text == text) {
             Some(prompt) => prompt.labels.push(label.clone()),
@@ -130,9 +139,11 @@ fn sample(group: &Group, id: &str, metric: Facts, colours: &[String], words: &Wo
             pieces: pieces(&cut(&scored.sample.output, words), &scored.sample.references),
         });
     }
-    let (low, high) = values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
-        (low.min(*value), high.max(*value))
-    });
+    let (low, high) = values
+        .iter()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+            (low.min(*value), high.max(*value))
+        });
     if values.len() > 1 && high > low {
         sample.spread = ((high - low) * 1e4).round() / 1e4;
         let best = words.score(if metric.range.higher_is_better() { high } else { low }, metric.range);
@@ -156,7 +167,10 @@ fn pieces(text: &str, references: &[String]) -> Vec<Piece> {
         }
         match pieces.last_mut() {
             Some(last) if last.common == common => last.text.push_str(text),
-            _ => pieces.push(Piece { text: text.to_owned(), common }),
+            _ => pieces.push(Piece {
+                text: text.to_owned(),
+                common,
+            }),
         }
     };
     let mut at = 0;
@@ -188,7 +202,11 @@ mod tests {
         let found = pieces("Luke, yo soy tu padre.", &["Luke, yo mate a tu padre".into()]);
         let joined: String = found.iter().map(|piece| piece.text.as_str()).collect();
         assert_eq!(joined, "Luke, yo soy tu padre.");
-        let common: Vec<_> = found.iter().filter(|piece| piece.common).map(|piece| piece.text.as_str()).collect();
+        let common: Vec<_> = found
+            .iter()
+            .filter(|piece| piece.common)
+            .map(|piece| piece.text.as_str())
+            .collect();
         assert_eq!(common, ["Luke", "yo", "tu padre"]);
     }
 

@@ -11,7 +11,8 @@ use serde::Serialize;
 
 use super::material::{Material, ReportError};
 use super::words::Words;
-use super::{Options, bars, comparison, curves, graph, outputs, steps, summary};
+use super::write::Options;
+use super::{bars, comparison, curves, graph, outputs, quantized, steps, summary};
 use crate::metrics::{LEVEL, RESAMPLES};
 
 /// The place of the run's facts (times, machine) in a page, which the run fills in when it exports
@@ -29,7 +30,7 @@ struct Page<'a> {
     tables: Vec<comparison::Table>,
     charts: Vec<bars::Chart>,
     curves: Vec<curves::Curve>,
-    quantized: Vec<curves::Smaller>,
+    quantized: Vec<quantized::Smaller>,
     outputs: Vec<outputs::Outputs>,
     graph: graph::Drawing,
     steps: Vec<steps::Step>,
@@ -52,13 +53,16 @@ pub(super) fn render(material: &Material, options: &Options) -> Result<String, R
         tables: comparison::tables(material, &options.baseline, &words),
         charts: bars::charts(material, &options.baseline, &words),
         curves: curves::curves(material, &words),
-        quantized: curves::quantized(material, &words),
+        quantized: quantized::quantized(material, &words),
         outputs: outputs::outputs(material, &options.baseline, &words),
         graph: graph::draw(material, &words),
         steps: steps::steps(material),
         interval_note: words.fill(
             "interval_note",
-            &[("level", &words.decimal(LEVEL * 100.0, 0)), ("resamples", &words.whole(RESAMPLES))],
+            &[
+                ("level", &words.decimal(LEVEL * 100.0, 0)),
+                ("resamples", &words.whole(RESAMPLES)),
+            ],
         ),
         t: words.all(),
     };
@@ -74,8 +78,16 @@ pub(super) fn render(material: &Material, options: &Options) -> Result<String, R
     ] {
         environment.add_template(name, source)?;
     }
-    environment.add_global("style", Value::from_safe_string(include_str!("page/style.css").to_owned()));
-    environment.add_global("script", Value::from_safe_string(include_str!("page/script.js").to_owned()));
+    environment.add_global(
+        "style",
+        Value::from_safe_string(include_str!("page/style.css").to_owned()),
+    );
+    environment.add_global(
+        "script",
+        Value::from_safe_string(include_str!("page/script.js").to_owned()),
+    );
     environment.add_global("run_facts", Value::from_safe_string(RUN_FACTS.to_owned()));
-    Ok(environment.get_template("page.html")?.render(Value::from(Serde(&page)))?)
+    Ok(environment
+        .get_template("page.html")?
+        .render(Value::from(Serde(&page)))?)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::material::{Group, Material, System};
+use super::material::{GENERATIONS, Group, Material, System};
 use crate::metrics::{Facts, facts};
 
 /// The metrics of a group, in the order of its scores.
@@ -31,16 +31,23 @@ pub(super) fn leading_group(material: &Material) -> Option<&Group> {
     material.groups.iter().find(with_samples).or(material.groups.first())
 }
 
-/// The indices of the systems with the best value of a metric; none where fewer than two have one.
+/// The indices of the systems with the best value of a metric; none where all have the same.
 pub(super) fn best(group: &Group, metric: Facts) -> Vec<usize> {
-    let values: Vec<Option<f64>> =
-        group.systems.iter().map(|system| system.score(metric.name).map(|score| score.value)).collect();
-    if values.iter().flatten().count() < 2 {
+    let values: Vec<Option<f64>> = group
+        .systems
+        .iter()
+        .map(|system| system.score(metric.name).map(|score| score.value))
+        .collect();
+    let best = values.iter().flatten().copied().reduce(|one, other| {
+        if metric.range.higher_is_better() {
+            one.max(other)
+        } else {
+            one.min(other)
+        }
+    });
+    if values.iter().flatten().all(|value| Some(*value) == best) {
         return Vec::new();
     }
-    let best = values.iter().flatten().copied().reduce(|one, other| {
-        if metric.range.higher_is_better() { one.max(other) } else { one.min(other) }
-    });
     let is_best = |index: &usize| values[*index] == best;
     (0..values.len()).filter(is_best).collect()
 }
@@ -49,34 +56,59 @@ pub(super) fn best(group: &Group, metric: Facts) -> Vec<usize> {
 /// the system's own, so that a baseline which names every axis is one system, and `{model: base}`
 /// compares each with the base model in the same setting.
 pub(super) fn baselines(group: &Group, baseline: &BTreeMap<String, String>) -> Vec<Option<usize>> {
-    let applies = baseline.get("generations").is_none_or(|step| *step == group.generations)
-        && baseline.keys().any(|axis| axis == "generations" || group.axes.contains(axis));
+    let applies = baseline
+        .keys()
+        .any(|axis| axis == GENERATIONS || group.axes.contains(axis));
     let wanted = |system: &System, candidate: &System| {
-        group.axes.iter().all(|axis| {
-            let wanted = baseline.get(axis).map(String::as_str).or(system.on(axis));
-            candidate.on(axis) == wanted
-        })
+        baseline
+            .get(GENERATIONS)
+            .is_none_or(|step| *step == candidate.generations)
+            && group.axes.iter().all(|axis| {
+                let wanted = baseline.get(axis).map(String::as_str).or(system.on(axis));
+                candidate.on(axis) == wanted
+            })
     };
-    let of = |system| applies.then(|| group.systems.iter().position(|candidate| wanted(system, candidate))).flatten();
+    let of = |system| {
+        applies
+            .then(|| group.systems.iter().position(|candidate| wanted(system, candidate)))
+            .flatten()
+    };
     group.systems.iter().map(of).collect()
 }
 
 /// The name of a system among the others: `tuned · shots 1`. Numbers are told by their axis.
-pub(super) fn label(group: &Group, system: &System) -> String {
-    let parts: Vec<String> = system.axes.iter().map(|(axis, value)| value_label(axis, value)).collect();
-    if parts.is_empty() { group.generations.clone() } else { parts.join(" · ") }
+pub(super) fn label(system: &System) -> String {
+    let parts: Vec<String> = system
+        .axes
+        .iter()
+        .map(|(axis, value)| value_label(axis, value))
+        .collect();
+    if parts.is_empty() {
+        system.generations.clone()
+    } else {
+        parts.join(" · ")
+    }
 }
 
 /// A value on an axis, with the axis's name where the value alone says nothing.
 pub(super) fn value_label(axis: &str, value: &str) -> String {
     let says_nothing = value.parse::<f64>().is_ok() || matches!(value, "true" | "false");
-    if says_nothing { format!("{axis} {value}") } else { value.to_owned() }
+    if says_nothing {
+        format!("{axis} {value}")
+    } else {
+        value.to_owned()
+    }
 }
 
 /// The axis that tells the systems of a chart apart by colour: the first with more than one value.
 pub(super) fn colour_axis(group: &Group) -> Option<&str> {
     let several = |axis: &&String| values(group, axis).len() > 1;
-    group.axes.iter().find(several).or(group.axes.first()).map(String::as_str)
+    group
+        .axes
+        .iter()
+        .find(several)
+        .or(group.axes.first())
+        .map(String::as_str)
 }
 
 /// The values of an axis, in order of appearance.
@@ -93,10 +125,15 @@ pub(super) fn values<'a>(group: &'a Group, axis: &str) -> Vec<&'a str> {
 /// The CSS class that colours a system: `s0` (grey) for what is counted from, else `s1` to `s8`.
 pub(super) fn colours(group: &Group, baseline: &BTreeMap<String, String>) -> Vec<String> {
     let Some(axis) = colour_axis(group) else {
-        return (0..group.systems.len()).map(|index| format!("s{}", 1 + index % 8)).collect();
+        return (0..group.systems.len())
+            .map(|index| format!("s{}", 1 + index % 8))
+            .collect();
     };
     let grey = baseline.get(axis).map(String::as_str);
-    let coloured: Vec<&str> = values(group, axis).into_iter().filter(|value| Some(*value) != grey).collect();
+    let coloured: Vec<&str> = values(group, axis)
+        .into_iter()
+        .filter(|value| Some(*value) != grey)
+        .collect();
     let class = |system: &System| {
         let value = system.on(axis).unwrap_or_default();
         match coloured.iter().position(|known| *known == value) {

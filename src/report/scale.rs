@@ -7,7 +7,9 @@ pub(super) fn ceiling(value: f64) -> f64 {
     }
     let power = 10f64.powf(value.log10().floor());
     let nice = [1.0, 2.0, 2.5, 5.0, 10.0].map(|factor| factor * power);
-    nice.into_iter().find(|nice| *nice >= value * (1.0 - 1e-12)).unwrap_or(10.0 * power)
+    nice.into_iter()
+        .find(|nice| *nice >= value * (1.0 - 1e-12))
+        .unwrap_or(10.0 * power)
 }
 
 /// Round values within `[low, high]`, about `count` of them, and how many decimals they need.

@@ -89,7 +89,10 @@ fn settings(instances: &[&Ancestor]) -> Vec<Setting> {
             match settings.iter_mut().find(|setting| setting.name == name) {
                 Some(setting) if setting.values.contains(&value) => {}
                 Some(setting) => setting.values.push(value),
-                None => settings.push(Setting { name, values: vec![value] }),
+                None => settings.push(Setting {
+                    name,
+                    values: vec![value],
+                }),
             }
         }
     }
@@ -127,8 +130,15 @@ mod tests {
     #[test]
     fn settings_are_flattened_by_path() {
         let mut flat = Vec::new();
-        flatten(String::new(), &json!({"a": {"b": 1, "c": ["x", 2]}, "d": null, "e": "t"}), &mut flat);
-        let flat: Vec<_> = flat.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        flatten(
+            String::new(),
+            &json!({"a": {"b": 1, "c": ["x", 2]}, "d": null, "e": "t"}),
+            &mut flat,
+        );
+        let flat: Vec<_> = flat
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
         assert_eq!(flat, [("a.b", "1"), ("a.c", "x, 2"), ("e", "t")]);
     }
 }

@@ -45,21 +45,25 @@ pub(super) fn summary(material: &Material, baseline: &BTreeMap<String, String>, 
     }
 }
 
-/// The systems with the best value; the only one where nothing is compared.
+/// The systems with the best value: all of them where it is the same.
 fn winners(group: &Group, metric: Facts) -> Vec<usize> {
     let best = ranking::best(group, metric);
     if !best.is_empty() {
         return best;
     }
-    (0..group.systems.len()).filter(|index| group.systems[*index].score(metric.name).is_some()).collect()
+    (0..group.systems.len())
+        .filter(|index| group.systems[*index].score(metric.name).is_some())
+        .collect()
 }
 
 fn value(group: &Group, index: usize, metric: Facts) -> f64 {
-    group.systems[index].score(metric.name).map_or(f64::NAN, |score| score.value)
+    group.systems[index]
+        .score(metric.name)
+        .map_or(f64::NAN, |score| score.value)
 }
 
 fn sentence(group: &Group, metric: Facts, winners: &[usize], base: Option<usize>, words: &Words) -> String {
-    let name = |index: usize| ranking::label(group, &group.systems[index]);
+    let name = |index: usize| ranking::label(&group.systems[index]);
     let best = value(group, winners[0], metric);
     let shown = words.score(best, metric.range);
     let names: Vec<String> = winners.iter().map(|index| name(*index)).collect();
@@ -69,14 +73,28 @@ fn sentence(group: &Group, metric: Facts, winners: &[usize], base: Option<usize>
         Some((last, several)) => words.fill("and", &[("first", &several.join(", ")), ("last", last)]),
         None => String::new(),
     };
-    let places = [("systems", names.as_str()), ("metric", metric.label), ("value", shown.as_str())];
+    // a line never breaks inside a metric's name
+    let (label, n) = (
+        words.label(metric).replace('-', "\u{2011}"),
+        words.whole(winners.len() as u64),
+    );
+    let places = [
+        ("systems", names.as_str()),
+        ("metric", &label),
+        ("value", &shown),
+        ("n", &n),
+    ];
+    if winners.len() == group.systems.len() && winners.len() > 1 {
+        return words.fill("sentence_equal", &places) + ".";
+    }
     if group.systems.len() == 1 {
         return words.fill("sentence_single", &places);
     }
     let head = match (winners.len(), metric.range.higher_is_better()) {
         (1, true) => "sentence_highest",
         (1, false) => "sentence_lowest",
-        _ => "sentence_tie",
+        (2..=3, _) => "sentence_tie",
+        _ => "sentence_many",
     };
     let head = words.fill(head, &places);
     let Some(base) = base else {
@@ -100,18 +118,26 @@ fn sentence(group: &Group, metric: Facts, winners: &[usize], base: Option<usize>
 
 /// Whether the runner-up is inside the winner's interval.
 fn caution(group: &Group, metric: Facts, winners: &[usize], words: &Words) -> String {
-    let Some((low, high)) = group.systems[winners[0]].score(metric.name).and_then(|score| score.low.zip(score.high))
+    let Some((low, high)) = group.systems[winners[0]]
+        .score(metric.name)
+        .and_then(|score| score.low.zip(score.high))
     else {
         return String::new();
     };
+    if winners.len() == group.systems.len() {
+        return String::new();
+    }
     let others = (0..group.systems.len()).filter(|index| !winners.contains(index));
     let rivals = others.filter(|index| (low..=high).contains(&value(group, *index, metric)));
-    let rivals: Vec<String> = rivals.map(|index| ranking::label(group, &group.systems[index])).collect();
+    let rivals: Vec<String> = rivals.map(|index| ranking::label(&group.systems[index])).collect();
     let interval = format!("{}–{}", words.score(low, metric.range), words.score(high, metric.range));
     match rivals.as_slice() {
         [] => words.fill("caution_clear", &[("interval", &interval)]),
         [one] => words.fill("caution_one", &[("interval", &interval), ("system", one)]),
-        several => words.fill("caution_several", &[("interval", &interval), ("n", &several.len().to_string())]),
+        several => words.fill(
+            "caution_several",
+            &[("interval", &interval), ("n", &several.len().to_string())],
+        ),
     }
 }
 
@@ -126,25 +152,35 @@ fn figures(
     let best = value(group, winner, metric);
     let mut figures = vec![Figure {
         value: words.score(best, metric.range),
-        label: words.fill("figure_best", &[("metric", metric.label)]),
+        label: words.fill("figure_best", &[("metric", words.label(metric))]),
     }];
     if let Some(base) = base.filter(|base| *base != winner) {
         let (difference, _) = words.difference(value(group, base, metric), best, metric.range);
         let label = words.get("figure_difference").to_owned();
-        figures.push(Figure { value: difference, label });
+        figures.push(Figure {
+            value: difference,
+            label,
+        });
     }
     figures.push(Figure {
         value: words.whole(group.systems.len() as u64),
         label: words.get("figure_systems").to_owned(),
     });
     if let Some(score) = group.systems[winner].score(metric.name) {
-        let unit = if group.systems[winner].samples.is_empty() { "figure_tokens" } else { "figure_samples" };
+        let unit = if group.systems[winner].samples.is_empty() {
+            "figure_tokens"
+        } else {
+            "figure_samples"
+        };
         figures.push(Figure {
             value: words.whole(score.n),
             label: words.get(unit).to_owned(),
         });
     }
-    let parameters = material.trained.iter().filter_map(|model| model.summary["parameters"].as_u64());
+    let parameters = material
+        .trained
+        .iter()
+        .filter_map(|model| model.summary["parameters"].as_u64());
     if let Some(parameters) = parameters.max() {
         figures.push(Figure {
             value: compact(parameters, words),

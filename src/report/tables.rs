@@ -2,7 +2,7 @@
 
 use polars::prelude::{Column, CsvWriter, DataFrame, IntoColumn, NamedFrom, PolarsError, SerWriter, Series};
 
-use super::material::{Group, Material, ReportError, System};
+use super::material::{GENERATIONS, Material, ReportError, System};
 use crate::metrics::ScoredSample;
 
 /// `generations, <one column a matrix axis>, metric, value, n, low, high, signature`.
@@ -11,15 +11,15 @@ use crate::metrics::ScoredSample;
 /// When polars cannot build it.
 pub(super) fn scores(material: &Material) -> Result<DataFrame, ReportError> {
     let rows: Vec<_> = systems(material)
-        .flat_map(|(group, system)| system.scores.iter().map(move |score| (group, system, score)))
+        .flat_map(|system| system.scores.iter().map(move |score| (system, score)))
         .collect();
-    let mut columns = identity(material, rows.iter().map(|(group, system, _)| (*group, *system)));
-    columns.push(texts("metric", rows.iter().map(|row| row.2.metric.as_str())));
-    columns.push(series("value", rows.iter().map(|row| row.2.value)));
-    columns.push(Series::new("n".into(), rows.iter().map(|row| row.2.n).collect::<Vec<u64>>()).into_column());
-    columns.push(series("low", rows.iter().map(|row| row.2.low)));
-    columns.push(series("high", rows.iter().map(|row| row.2.high)));
-    columns.push(texts("signature", rows.iter().map(|row| row.2.signature.as_str())));
+    let mut columns = identity(material, rows.iter().map(|(system, _)| *system));
+    columns.push(texts("metric", rows.iter().map(|row| row.1.metric.as_str())));
+    columns.push(series("value", rows.iter().map(|row| row.1.value)));
+    columns.push(Series::new("n".into(), rows.iter().map(|row| row.1.n).collect::<Vec<u64>>()).into_column());
+    columns.push(series("low", rows.iter().map(|row| row.1.low)));
+    columns.push(series("high", rows.iter().map(|row| row.1.high)));
+    columns.push(texts("signature", rows.iter().map(|row| row.1.signature.as_str())));
     DataFrame::new(rows.len(), columns).map_err(failed("scores"))
 }
 
@@ -29,23 +29,25 @@ pub(super) fn scores(material: &Material) -> Result<DataFrame, ReportError> {
 /// # Errors
 /// When polars cannot build it.
 pub(super) fn samples(material: &Material) -> Result<DataFrame, ReportError> {
-    let rows: Vec<(&Group, &System, &ScoredSample)> = systems(material)
-        .flat_map(|(group, system)| system.samples.iter().map(move |sample| (group, system, sample)))
+    let rows: Vec<(&System, &ScoredSample)> = systems(material)
+        .flat_map(|system| system.samples.iter().map(move |sample| (system, sample)))
         .collect();
-    let mut columns = identity(material, rows.iter().map(|(group, system, _)| (*group, *system)));
-    let text = |name: &str, of: fn(&ScoredSample) -> String| texts(name, rows.iter().map(|row| of(row.2)));
+    let mut columns = identity(material, rows.iter().map(|(system, _)| *system));
+    let text = |name: &str, of: fn(&ScoredSample) -> String| texts(name, rows.iter().map(|row| of(row.1)));
     columns.push(text("id", |scored| scored.sample.id.clone()));
     columns.push(text("prompt", |scored| scored.sample.prompt.clone()));
     columns.push(text("output", |scored| scored.sample.output.clone()));
     columns.push(text("references", |scored| scored.sample.references.join("\n")));
     columns.push(text("finish", |scored| scored.sample.finish.clone()));
     let count = |name: &str, of: fn(&ScoredSample) -> u64| {
-        Series::new(name.into(), rows.iter().map(|row| of(row.2)).collect::<Vec<u64>>()).into_column()
+        Series::new(name.into(), rows.iter().map(|row| of(row.1)).collect::<Vec<u64>>()).into_column()
     };
     columns.push(count("prompt_tokens", |scored| scored.sample.prompt_tokens));
     columns.push(count("output_tokens", |scored| scored.sample.output_tokens));
     for metric in metrics(&rows) {
-        let values = rows.iter().map(|row| row.2.scores.get(&metric).and_then(serde_json::Value::as_f64));
+        let values = rows
+            .iter()
+            .map(|row| row.1.scores.get(&metric).and_then(serde_json::Value::as_f64));
         columns.push(series(&metric, values));
     }
     DataFrame::new(rows.len(), columns).map_err(failed("samples"))
@@ -61,27 +63,35 @@ pub(super) fn csv(mut table: DataFrame) -> Result<Vec<u8>, ReportError> {
     Ok(bytes)
 }
 
-fn systems(material: &Material) -> impl Iterator<Item = (&Group, &System)> {
-    material.groups.iter().flat_map(|group| group.systems.iter().map(move |system| (group, system)))
+fn systems(material: &Material) -> impl Iterator<Item = &System> {
+    material.groups.iter().flat_map(|group| &group.systems)
 }
 
-fn identity<'a>(material: &Material, rows: impl Iterator<Item = (&'a Group, &'a System)> + Clone) -> Vec<Column> {
+fn identity<'a>(material: &Material, rows: impl Iterator<Item = &'a System> + Clone) -> Vec<Column> {
     let mut axes: Vec<&str> = Vec::new();
-    for axis in material.groups.iter().flat_map(|group| &group.axes) {
+    for axis in material
+        .groups
+        .iter()
+        .flat_map(|group| &group.axes)
+        .filter(|axis| *axis != GENERATIONS)
+    {
         if !axes.contains(&axis.as_str()) {
             axes.push(axis);
         }
     }
-    let mut columns = vec![texts("generations", rows.clone().map(|(group, _)| group.generations.as_str()))];
+    let mut columns = vec![texts(
+        "generations",
+        rows.clone().map(|system| system.generations.as_str()),
+    )];
     for axis in axes {
-        columns.push(texts(axis, rows.clone().map(|(_, system)| system.on(axis).unwrap_or_default())));
+        columns.push(series(axis, rows.clone().map(|system| system.on(axis).map(safe))));
     }
     columns
 }
 
-fn metrics(rows: &[(&Group, &System, &ScoredSample)]) -> Vec<String> {
+fn metrics(rows: &[(&System, &ScoredSample)]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    for name in rows.iter().flat_map(|row| row.2.scores.keys()) {
+    for name in rows.iter().flat_map(|row| row.1.scores.keys()) {
         if !names.contains(name) {
             names.push(name.clone());
         }

@@ -21,7 +21,15 @@ struct Experiment {
 }
 
 impl Experiment {
-    fn add(&mut self, step: &str, kind: &str, artifact: ArtifactType, axes: &[(&str, &str)], settings: Value, inputs: &[&str]) -> PathBuf {
+    fn add(
+        &mut self,
+        step: &str,
+        kind: &str,
+        artifact: ArtifactType,
+        axes: &[(&str, &str)],
+        settings: Value,
+        inputs: &[&str],
+    ) -> PathBuf {
         let axes: Vec<(String, String)> = axes.iter().map(|(a, v)| ((*a).to_owned(), (*v).to_owned())).collect();
         let instance = format!("{step}{}", crate::step::axes_label(&axes));
         let path = self.folder.path().join(self.lineage.len().to_string());
@@ -47,35 +55,112 @@ fn write_json(path: PathBuf, value: &Value) {
 
 /// Models that copy a share of the reference, in 9 settings over a few samples.
 fn experiment(hostile: &str) -> Experiment {
-    let mut made = Experiment { folder: tempfile::tempdir().unwrap(), lineage: Vec::new(), inputs: Vec::new() };
+    let mut made = Experiment {
+        folder: tempfile::tempdir().unwrap(),
+        lineage: Vec::new(),
+        inputs: Vec::new(),
+    };
     use ArtifactType as A;
     made.add("dialogues", "dataset", A::Dataset, &[], json!({"generate": {"grammar": "../datasets/stories.jinja", "rows": 20000}, "split": {"train": 0.9, "validation": 0.05, "test": 0.05}}), &[]);
-    made.add("tokenizer", "tokenize", A::Tokenizer, &[], json!({"data": "dialogues.train", "algorithm": "bpe", "vocab_size": 1024}), &["dialogues"]);
-    made.add("encode(dialogues, tokenizer)", "encode", A::Tokens, &[], json!({"data": "dialogues"}), &["dialogues", "tokenizer"]);
-    let base = made.add("base", "pretrain", A::Model, &[], json!({"model": {"architecture": "llama", "layers": 4}, "train": {"updates": 800}, "note": hostile}), &["encode(dialogues, tokenizer)", "tokenizer"]);
-    made.add("encode(dialogues, base.tokenizer)", "encode", A::Tokens, &[], json!({"data": "dialogues"}), &["dialogues", "base"]);
-    let tuned = made.add("tuned", "finetune", A::Model, &[], json!({"model": "base", "train": {"epochs": 3}}), &["base", "encode(dialogues, base.tokenizer)"]);
-    let int8 = made.add("int8", "quantize", A::Model, &[], json!({"model": "tuned", "format": "int8"}), &["tuned"]);
+    made.add(
+        "tokenizer",
+        "tokenize",
+        A::Tokenizer,
+        &[],
+        json!({"data": "dialogues.train", "algorithm": "bpe", "vocab_size": 1024}),
+        &["dialogues"],
+    );
+    made.add(
+        "encode(dialogues, tokenizer)",
+        "encode",
+        A::Tokens,
+        &[],
+        json!({"data": "dialogues"}),
+        &["dialogues", "tokenizer"],
+    );
+    let base = made.add(
+        "base",
+        "pretrain",
+        A::Model,
+        &[],
+        json!({"model": {"architecture": "llama", "layers": 4}, "train": {"updates": 800}, "note": hostile}),
+        &["encode(dialogues, tokenizer)", "tokenizer"],
+    );
+    made.add(
+        "encode(dialogues, base.tokenizer)",
+        "encode",
+        A::Tokens,
+        &[],
+        json!({"data": "dialogues"}),
+        &["dialogues", "base"],
+    );
+    let tuned = made.add(
+        "tuned",
+        "finetune",
+        A::Model,
+        &[],
+        json!({"model": "base", "train": {"epochs": 3}}),
+        &["base", "encode(dialogues, base.tokenizer)"],
+    );
+    let int8 = made.add(
+        "int8",
+        "quantize",
+        A::Model,
+        &[],
+        json!({"model": "tuned", "format": "int8"}),
+        &["tuned"],
+    );
     curve(&base, 800, 6.9, 2.1);
     curve(&tuned, 300, 2.4, 0.9);
     let error = json!({"max_error": 0.0031, "mean_error": 0.0004, "snr_db": 43.27});
-    write_json(int8.join("quantization.json"), &json!({"version": 1, "format": "int8", "granularity": "channel", "bytes_before": 3_412_004, "bytes_after": 893_211, "saving": 0.738, "error": error, "tensors": [{"name": "model.embed_tokens.weight", "shape": [1024, 128], "dtype": "I8", "max_error": 0.0031, "snr_db": 43.2}]}));
+    write_json(
+        int8.join("quantization.json"),
+        &json!({"version": 1, "format": "int8", "granularity": "channel", "bytes_before": 3_412_004, "bytes_after": 893_211, "saving": 0.738, "error": error, "tensors": [{"name": "model.embed_tokens.weight", "shape": [1024, 128], "dtype": "I8", "max_error": 0.0031, "snr_db": 43.2}]}),
+    );
     for (model, skill) in [("base", 2), ("tuned", 7), ("int8", 6)] {
         for shots in ["0", "1", "3"] {
             let axes = [("model", model), ("shots", shots)];
-            made.add("answers", "generate", A::Generations, &axes, json!({"model": model, "prompt": {"shots": shots}}), &[model, "dialogues"]);
+            made.add(
+                "answers",
+                "generate",
+                A::Generations,
+                &axes,
+                json!({"model": model, "prompt": {"shots": shots}}),
+                &[model, "dialogues"],
+            );
             let answers = made.lineage.last().unwrap().instance.clone();
-            let samples = (0..30).map(|i| sample(i, skill + shots.parse::<usize>().unwrap() / 2, hostile)).collect();
+            let samples = (0..30)
+                .map(|i| sample(i, skill + shots.parse::<usize>().unwrap() / 2, hostile))
+                .collect();
             let scores = metrics::score(samples, &metrics::all(RougeWords::Ascii), Seed::root(1)).unwrap();
-            let path = made.add("scores", "evaluate", A::Scores, &axes, json!({"metrics": ["rouge"]}), &[&answers]);
-            write_json(path.join("scores.json"), &json!({"version": 1, "scores": scores.scores}));
+            let path = made.add(
+                "scores",
+                "evaluate",
+                A::Scores,
+                &axes,
+                json!({"metrics": ["rouge"]}),
+                &[&answers],
+            );
+            write_json(
+                path.join("scores.json"),
+                &json!({"version": 1, "scores": scores.scores}),
+            );
             let lines: Vec<_> = scores.samples.iter().map(|sample| json!(sample).to_string()).collect();
             std::fs::write(path.join("samples.jsonl"), lines.join("\n")).unwrap();
             made.input();
         }
     }
     for model in ["base", "tuned", "int8"] {
-        let path = made.add("perplexities", "evaluate", A::Scores, &[("model", model)], json!({}), &[model]);
+        let path = made.add(
+            "perplexities",
+            "evaluate",
+            A::Scores,
+            &[("model", model)],
+            json!({}),
+            &[model],
+        );
+        let tokens = "encode(dialogues, base.tokenizer)";
+        made.lineage.last_mut().unwrap().inputs.push(tokens.into());
         let score = metrics::perplexity(7.0 * model.len() as f64 * 40.0, 1000, "context:256|stride:256").unwrap();
         write_json(path.join("scores.json"), &json!({"version": 1, "scores": [score]}));
         std::fs::write(path.join("samples.jsonl"), "").unwrap();
@@ -125,18 +210,35 @@ fn curve(model: &Path, updates: u64, from: f64, to: f64) {
         }
     }
     std::fs::write(model.join("metrics.jsonl"), lines).unwrap();
-    write_json(model.join("training.json"), &json!({"version": 1, "updates": updates, "tokens": updates * 4096, "parameters": 851_200, "train_loss": to}));
+    write_json(
+        model.join("training.json"),
+        &json!({"version": 1, "updates": updates, "tokens": updates * 4096, "parameters": 851_200, "train_loss": to}),
+    );
 }
 
 fn sample(i: usize, skill: usize, hostile: &str) -> Sample {
-    let (who, what, place) = (["Ana", "Tom", "Nadia", "Luis"][i % 4], ["a red kite", "the old map", "two lemons"][i % 3], ["market", "harbour", "library", "school"][i / 2 % 4]);
+    let (who, what, place) = (
+        ["Ana", "Tom", "Nadia", "Luis"][i % 4],
+        ["a red kite", "the old map", "two lemons"][i % 3],
+        ["market", "harbour", "library", "school"][i / 2 % 4],
+    );
     let reference = format!("{who} is looking for {what} near the {place}, and a friend offers to help.");
     let words: Vec<&str> = reference.split(' ').collect();
-    let output: Vec<&str> = words.iter().enumerate().map(|(at, word)| if (at * 7 + i) % 10 < skill { *word } else { "then" }).collect();
+    let output: Vec<&str> = words
+        .iter()
+        .enumerate()
+        .map(|(at, word)| if (at * 7 + i) % 10 < skill { *word } else { "then" })
+        .collect();
     Sample {
         id: format!("d-{i:03}"),
-        prompt: format!("Summarize the dialogue in one sentence.\n\n{who}: Have you seen {what}?\nSam: Maybe near the {place}. I can help you look.{hostile}\n\nSummary:"),
-        output: if i == 4 { String::new() } else { output.join(" ") + hostile },
+        prompt: format!(
+            "Summarize the dialogue in one sentence.\n\n{who}: Have you seen {what}?\nSam: Maybe near the {place}. I can help you look.{hostile}\n\nSummary:"
+        ),
+        output: if i == 4 {
+            String::new()
+        } else {
+            output.join(" ") + hostile
+        },
         references: vec![reference],
         finish: if i % 5 == 1 { "length" } else { "eos" }.to_owned(),
         prompt_tokens: 47,
@@ -148,7 +250,9 @@ fn options() -> Options {
     Options {
         title: "dialogue-lab".into(),
         about: "Pre-train a small model, tune it on instructions, quantize it, and see what each did.".into(),
-        baseline: [("model", "base"), ("shots", "0")].map(|(a, v)| (a.to_owned(), v.to_owned())).into(),
+        baseline: [("model", "base"), ("shots", "0")]
+            .map(|(a, v)| (a.to_owned(), v.to_owned()))
+            .into(),
         ..Options::default()
     }
 }
@@ -161,19 +265,33 @@ fn the_same_material_gives_the_same_bytes() {
     let first = experiment("").write(&options(), &out);
     assert_eq!(first, experiment("").write(&options(), other.path()));
     let [page, scores, samples] = first;
-    assert!(page.contains("tuned · shots 3 has the highest ROUGE-L"), "{}", &page[..3000]);
+    assert!(
+        page.contains("tuned · shots 3 has the highest ROUGE‑L"),
+        "{}",
+        &page[..3000]
+    );
     assert_eq!(page.matches(RUN_FACTS).count(), 1);
     assert!(scores.starts_with("generations,model,shots,metric,value,n,low,high,signature\nanswers,base,0,rouge1,0."));
     assert!(scores.contains("\nbase,base,,perplexity,"));
     assert_eq!(scores.lines().count(), 1 + 9 * 9 + 3);
-    assert!(samples.starts_with("generations,model,shots,id,prompt,output,references,finish,prompt_tokens,output_tokens,rouge1"));
+    assert!(
+        samples.starts_with(
+            "generations,model,shots,id,prompt,output,references,finish,prompt_tokens,output_tokens,rouge1"
+        )
+    );
 }
 
 #[test]
 fn spanish_pages_are_spanish() {
     let out = tempfile::tempdir().unwrap();
-    let [page, scores, _] = experiment("").write(&Options { language: Language::Es, ..options() }, out.path());
-    assert!(page.contains("<html lang=\"es\">") && page.contains("tiene el ROUGE-L más alto, 0,"));
+    let [page, scores, _] = experiment("").write(
+        &Options {
+            language: Language::Es,
+            ..options()
+        },
+        out.path(),
+    );
+    assert!(page.contains("<html lang=\"es\">") && page.contains("tiene el valor más alto de ROUGE‑L, 0,"));
     assert!(scores.contains(",0."), "CSV files keep the decimal point");
 }
 
@@ -190,7 +308,10 @@ fn text_from_data_and_models_is_escaped_everywhere() {
     let [page, ..] = experiment.write(&options, out.path());
     assert!(!page.contains("<script>alert") && !page.contains("<img") && !page.contains("<!--"));
     assert_eq!(page.matches("</script>").count(), 2, "the facts and the script");
-    assert!(!page.contains("{{ 7") || page.contains("{{ 7 * 7 }}"), "templates in data are text");
+    assert!(
+        !page.contains("{{ 7") || page.contains("{{ 7 * 7 }}"),
+        "templates in data are text"
+    );
 }
 
 #[test]
@@ -222,6 +343,6 @@ fn a_single_system_without_axes_or_baseline_is_a_report_too() {
     experiment.inputs[0].axes.clear();
     let out = tempfile::tempdir().unwrap();
     let [page, scores, _] = experiment.write(&Options::default(), out.path());
-    assert!(page.contains("answers: ROUGE-L 0."));
+    assert!(page.contains("answers: ROUGE‑L 0."));
     assert!(scores.starts_with("generations,metric,value"));
 }

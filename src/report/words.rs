@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::Range;
+use crate::metrics::{Facts, Range};
 
 /// The language of a report's own words. Data, prompts and outputs stay as they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -58,6 +58,17 @@ impl Words {
         word.unwrap_or_else(|| panic!("the word lists have {name:?}: a test compares them with their uses"))
     }
 
+    /// A metric's name in prose: most are the same in every language.
+    pub(super) fn label(&self, metric: Facts) -> &str {
+        let own = self.words.get(&format!("label_{}", metric.name));
+        own.map_or(metric.label, String::as_str)
+    }
+
+    /// What a metric measures, in a sentence.
+    pub(super) fn about(&self, metric: Facts) -> &str {
+        self.get(&format!("about_{}", metric.name))
+    }
+
     /// A sentence with its `{places}` filled. What is filled in is not searched for places again.
     pub(super) fn fill(&self, name: &str, values: &[(&str, &str)]) -> String {
         let mut filled = String::new();
@@ -74,7 +85,12 @@ impl Words {
 
     /// A decimal number.
     pub(super) fn decimal(&self, value: f64, decimals: usize) -> String {
-        let text = format!("{value:.decimals$}").replace('-', "\u{2212}");
+        let text = format!("{value:.decimals$}");
+        let text = match text.strip_prefix('-') {
+            Some(digits) if digits.contains(|c: char| c.is_ascii_digit() && c != '0') => format!("\u{2212}{digits}"),
+            Some(zero) => zero.to_owned(),
+            None => text,
+        };
         match self.language {
             Language::En => text,
             Language::Es => text.replace('.', ","),
@@ -120,7 +136,11 @@ impl Words {
         if text.chars().all(|c| !c.is_ascii_digit() || c == '0') {
             return (format!("±{}", self.decimal(0.0, 0)), 0);
         }
-        if to > from { (format!("+{text}"), 1) } else { (format!("\u{2212}{text}"), -1) }
+        if to > from {
+            (format!("+{text}"), 1)
+        } else {
+            (format!("\u{2212}{text}"), -1)
+        }
     }
 }
 
@@ -142,7 +162,10 @@ mod tests {
         let (en, es) = (Words::of(Language::En), Words::of(Language::Es));
         assert_eq!(en.all().keys().collect::<Vec<_>>(), es.all().keys().collect::<Vec<_>>());
         let places = |text: &str| {
-            let found = text.split('{').skip(1).map(|rest| rest.split('}').next().unwrap().to_owned());
+            let found = text
+                .split('{')
+                .skip(1)
+                .map(|rest| rest.split('}').next().unwrap().to_owned());
             found.collect::<std::collections::BTreeSet<_>>()
         };
         for (name, text) in en.all() {
@@ -151,12 +174,27 @@ mod tests {
     }
 
     #[test]
+    fn every_metric_is_explained() {
+        let words = Words::of(Language::Es);
+        let texts = crate::metrics::all(crate::metrics::RougeWords::Ascii)
+            .into_iter()
+            .map(|metric| metric.facts());
+        for facts in texts.chain([crate::metrics::PERPLEXITY]) {
+            assert!(words.about(facts).len() > 20);
+        }
+    }
+
+    #[test]
     fn numbers_follow_the_language() {
         let (en, es) = (Words::of(Language::En), Words::of(Language::Es));
         assert_eq!(en.whole(1_234_567), "1,234,567");
         assert_eq!(en.score(0.83149, Range::Fraction), "0.831");
+        assert_eq!(en.decimal(-0.04, 1), "0.0");
         assert_eq!(es.score(43.21, Range::Percent), "43,2");
-        assert_eq!(en.difference(0.5, 0.4, Range::Fraction), ("\u{2212}0.100".to_owned(), -1));
+        assert_eq!(
+            en.difference(0.5, 0.4, Range::Fraction),
+            ("\u{2212}0.100".to_owned(), -1)
+        );
         assert_eq!(en.difference(0.5, 0.50001, Range::Fraction), ("±0".to_owned(), 0));
         assert_eq!(en.bytes(3_250_000), "3.25 MB");
     }

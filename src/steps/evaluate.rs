@@ -1,18 +1,13 @@
 //! `uses: evaluate`: scores of generated texts, or the perplexity of a model.
 
-use std::borrow::Cow;
-use std::io::Write;
-use std::path::Path;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
 
-use anyhow::Context as _;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-
-use crate::metrics::{self, Metric, PERPLEXITY, RougeWords, Score, ScoredSample};
+use crate::metrics::{self, Metric, MetricName, PERPLEXITY, RougeWords};
 use crate::step::{
-    ArtifactType, Context, Dataset, Derived, Generations, Input, Key, KeyError, Kind, Model, Needs, Problem, Ref,
-    Step, parse_as, schema_of,
+    ArtifactType, Context, Dataset, Derived, Generations, Input, Key, KeyError, Kind, Model, Needs, Problem, Ref, Step,
+    parse_as, schema_of,
 };
 
 /// The kind.
@@ -64,40 +59,6 @@ struct RougeSettings {
     words: RougeWords,
 }
 
-/// The name of a metric, or of a group of them.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-struct MetricName(String);
-
-impl MetricName {
-    fn all() -> Vec<&'static str> {
-        let groups = metrics::GROUPS.iter().map(|(name, _)| *name);
-        let texts = metrics::all(RougeWords::default());
-        let texts: Vec<_> = texts.iter().map(|metric| metric.facts().name).collect();
-        groups.chain(texts).chain([PERPLEXITY.name]).collect()
-    }
-
-    /// The metrics that it stands for.
-    fn members(&self) -> Vec<&str> {
-        let group = metrics::GROUPS.iter().find(|(name, _)| *name == self.0);
-        group.map_or_else(|| vec![self.0.as_str()], |(_, members)| members.to_vec())
-    }
-}
-
-impl JsonSchema for MetricName {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "MetricName".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "enum": Self::all()})
-    }
-}
-
 /// The metrics of generations when none are named.
 const DEFAULT: &[&str] = &["rouge", "bleu", "chrf", "exact_match"];
 
@@ -114,8 +75,11 @@ impl Evaluate {
             (None, Some(model), Some(data)) => Ok(Work::Perplexity(model, data)),
             (None, None, None) => Err(Problem::at("", "there is nothing to evaluate")
                 .help("give `generations` for scores of texts, or `model` and `data` for perplexity")),
-            (Some(_), Some(_), _) => Err(Problem::at("model", "`generations` and `model` are two different evaluations")
-                .help("make two steps: one with `generations`, one with `model` and `data`")),
+            (Some(_), Some(_), _) => Err(Problem::at(
+                "model",
+                "`generations` and `model` are two different evaluations",
+            )
+            .help("make two steps: one with `generations`, one with `model` and `data`")),
             (Some(_), None, Some(_)) => Err(Problem::at("data", "`data` goes with `model`, not with `generations`")
                 .help("generations bring their references along; remove `data`")),
             (None, Some(_), None) => Err(Problem::at("model", "perplexity needs a text to measure on")
@@ -127,7 +91,11 @@ impl Evaluate {
     /// The names of the metrics, without groups, in alphabetical order.
     fn names(&self) -> Vec<String> {
         let default = || {
-            let names: &[&str] = if self.generations.is_some() { DEFAULT } else { &[PERPLEXITY.name] };
+            let names: &[&str] = if self.generations.is_some() {
+                DEFAULT
+            } else {
+                &[PERPLEXITY.name]
+            };
             names.iter().map(|name| MetricName((*name).to_owned())).collect()
         };
         let chosen = self.metrics.clone().unwrap_or_else(default);
@@ -141,7 +109,8 @@ impl Evaluate {
     fn metrics(&self) -> Vec<Box<dyn Metric>> {
         let names = self.names();
         let all = metrics::all(self.rouge.words).into_iter();
-        all.filter(|metric| names.iter().any(|name| name == metric.facts().name)).collect()
+        all.filter(|metric| names.iter().any(|name| name == metric.facts().name))
+            .collect()
     }
 }
 
@@ -182,19 +151,28 @@ impl Step for Evaluate {
             let of_model = name.0 == PERPLEXITY.name;
             match work {
                 Work::Texts(_) if of_model => problems.push(
-                    Problem::at(&format!("metrics.{index}"), "perplexity is a figure of a model, not of generated texts")
-                        .help("measure it in a step of its own, with `model` and `data`"),
+                    Problem::at(
+                        &format!("metrics.{index}"),
+                        "perplexity is a figure of a model, not of generated texts",
+                    )
+                    .help("measure it in a step of its own, with `model` and `data`"),
                 ),
                 Work::Perplexity(..) if !of_model => problems.push(
-                    Problem::at(&format!("metrics.{index}"), format!("{} compares texts with references", name.0))
-                        .help("score `generations` with it; of a `model` only `perplexity` is measured"),
+                    Problem::at(
+                        &format!("metrics.{index}"),
+                        format!("{} compares texts with references", name.0),
+                    )
+                    .help("score `generations` with it; of a `model` only `perplexity` is measured"),
                 ),
                 _ => {}
             }
         }
         match work {
             Work::Texts(_) if self.fields.is_some() => {
-                problems.push(Problem::at("fields", "`fields` goes with `data`, not with `generations`"));
+                problems.push(Problem::at(
+                    "fields",
+                    "`fields` goes with `data`, not with `generations`",
+                ));
             }
             Work::Texts(_) => {}
             Work::Perplexity(_, data) => {
@@ -203,8 +181,11 @@ impl Step for Evaluate {
                     let parts = input.parts.join(", ");
                     let first = &input.parts[input.parts.len() - 1];
                     problems.push(
-                        Problem::at("data", format!("`{}` is split into {parts}; perplexity is over one part", data.text()))
-                            .help(format!("write `{}.{first}`", data.text())),
+                        Problem::at(
+                            "data",
+                            format!("`{}` is split into {parts}; perplexity is over one part", data.text()),
+                        )
+                        .help(format!("write `{}.{first}`", data.text())),
                     );
                 }
             }
@@ -239,39 +220,22 @@ impl Step for Evaluate {
                 let samples = metrics::read(context.path(generations))?;
                 context.info(format!("{} samples", samples.len()));
                 let scores = metrics::score(samples, &self.metrics(), context.seed())?;
-                write(&context.out, &scores.scores, &scores.samples)
+                metrics::write(&context.out, &scores.scores, &scores.samples)?;
+                Ok(())
             }
             Work::Perplexity(model, _) => {
                 let score = super::perplexity::measure(context, model)?;
-                write(&context.out, &[score], &[])
+                metrics::write(&context.out, &[score], &[])?;
+                Ok(())
             }
         }
     }
 }
 
-/// Writes `scores.json` and `samples.jsonl`.
-fn write(out: &Path, scores: &[Score], samples: &[ScoredSample]) -> anyhow::Result<()> {
-    let interval = scores.iter().any(|score| score.low.is_some()).then(
-        || json!({"method": "percentile bootstrap over samples", "level": metrics::LEVEL, "resamples": metrics::RESAMPLES}),
-    );
-    let file = json!({"version": 1, "scores": scores, "interval": interval.unwrap_or(Value::Null)});
-    let path = out.join("scores.json");
-    std::fs::write(&path, format!("{file:#}\n")).with_context(|| format!("cannot write {}", path.display()))?;
-
-    let path = out.join("samples.jsonl");
-    let write = || -> anyhow::Result<()> {
-        let mut file = std::io::BufWriter::new(std::fs::File::create(&path)?);
-        for sample in samples {
-            serde_json::to_writer(&mut file, sample)?;
-            file.write_all(b"\n")?;
-        }
-        Ok(file.flush()?)
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::step::{Digest, Known};
 
@@ -303,8 +267,14 @@ mod tests {
         assert!(problem(json!({})).help.unwrap().contains("generations"));
         assert_eq!(problem(json!({"generations": "a", "model": "m"})).path, ["model"]);
         assert_eq!(problem(json!({"model": "m"})).path, ["model"]);
-        assert_eq!(problem(json!({"generations": "a", "metrics": ["bleu", "perplexity"]})).path, ["metrics", "1"]);
-        assert_eq!(problem(json!({"model": "m", "data": "d", "metrics": ["bleu"]})).path, ["metrics", "0"]);
+        assert_eq!(
+            problem(json!({"generations": "a", "metrics": ["bleu", "perplexity"]})).path,
+            ["metrics", "1"]
+        );
+        assert_eq!(
+            problem(json!({"model": "m", "data": "d", "metrics": ["bleu"]})).path,
+            ["metrics", "0"]
+        );
         assert!(parsed(json!({"model": "m", "data": "d"})).check(&[]).is_empty());
     }
 
@@ -312,7 +282,10 @@ mod tests {
     fn perplexity_encodes_with_the_models_tokenizer() {
         let derived = parsed(json!({"model": "m", "data": "d.test", "fields": ["text"]})).derived();
         assert_eq!(derived[0].label, "encode(d.test, m.tokenizer)");
-        assert_eq!(derived[0].with, json!({"data": "d.test", "tokenizer": "m.tokenizer", "fields": ["text"]}));
+        assert_eq!(
+            derived[0].with,
+            json!({"data": "d.test", "tokenizer": "m.tokenizer", "fields": ["text"]})
+        );
     }
 
     #[test]
@@ -325,7 +298,7 @@ mod tests {
         let samples = metrics::read(out.path()).unwrap();
         let step = parsed(json!({"generations": "a", "metrics": ["rouge1", "accuracy"]}));
         let scores = metrics::score(samples, &step.metrics(), crate::seed::Seed::root(1)).unwrap();
-        write(out.path(), &scores.scores, &scores.samples).unwrap();
+        metrics::write(out.path(), &scores.scores, &scores.samples).unwrap();
         let read = |name| std::fs::read_to_string(out.path().join(name)).unwrap();
         let file: Value = serde_json::from_str(&read("scores.json")).unwrap();
         assert_eq!(file["scores"][0]["metric"], "rouge1");

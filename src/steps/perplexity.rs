@@ -18,12 +18,19 @@ pub(super) fn measure(context: &Context, model: &Ref<Model>) -> anyhow::Result<S
     let splits = data::splits(&context.derived("tokens").path)?;
     let [(name, folder)] = splits.as_slice() else {
         let names: Vec<_> = splits.iter().map(|(name, _)| name.as_str()).collect();
-        anyhow::bail!("the text is split into {}: name one of them under `data`", names.join(", "));
+        anyhow::bail!(
+            "the text is split into {}: name one of them under `data`",
+            names.join(", ")
+        );
     };
     let tokens = TokenFile::open(folder)?;
     context.info(format!("{} tokens", tokens.len()));
     let length = loaded.config().context;
     let loss = evaluation::loss(&loaded, &tokens, length, evaluation::sequences(length), &device)
         .with_context(|| format!("cannot measure on split `{name}`"))?;
-    Ok(metrics::perplexity(loss.nats, loss.tokens, &format!("context:{length}|stride:{length}"))?)
+    Ok(metrics::perplexity(
+        loss.nats,
+        loss.tokens,
+        &format!("context:{length}|stride:{length}"),
+    )?)
 }

@@ -53,7 +53,9 @@ impl<'de> Deserialize<'de> for AxisValue {
         match Value::deserialize(deserializer)? {
             Value::String(text) => Ok(Self(text)),
             value @ (Value::Number(_) | Value::Bool(_)) => Ok(Self(value.to_string())),
-            _ => Err(serde::de::Error::custom("a value on a matrix axis is a text, a number or a truth value")),
+            _ => Err(serde::de::Error::custom(
+                "a value on a matrix axis is a text, a number or a truth value",
+            )),
         }
     }
 }
@@ -74,8 +76,20 @@ impl JsonSchema for AxisValue {
 
 /// Names that `scores.csv` and `samples.csv` use for columns of their own.
 const COLUMNS: &[&str] = &[
-    "generations", "metric", "value", "n", "low", "high", "signature", "id", "prompt", "output", "references", "finish",
-    "prompt_tokens", "output_tokens",
+    "generations",
+    "metric",
+    "value",
+    "n",
+    "low",
+    "high",
+    "signature",
+    "id",
+    "prompt",
+    "output",
+    "references",
+    "finish",
+    "prompt_tokens",
+    "output_tokens",
 ];
 
 impl Step for Report {
@@ -88,7 +102,11 @@ impl Step for Report {
 
     fn check(&self, inputs: &[Input]) -> Vec<Problem> {
         let mut problems = Vec::new();
-        let axes: BTreeSet<&str> = inputs.iter().flat_map(|input| &input.axes).map(|(axis, _)| axis.as_str()).collect();
+        let axes: BTreeSet<&str> = inputs
+            .iter()
+            .flat_map(|input| &input.axes)
+            .map(|(axis, _)| axis.as_str())
+            .collect();
         for axis in axes.iter().filter(|axis| COLUMNS.contains(axis)) {
             let fact = format!("the matrix axis `{axis}` has the name of a column of scores.csv or samples.csv");
             problems.push(Problem::at("scores", fact).help("give the axis another name"));
@@ -137,7 +155,11 @@ impl Step for Report {
             title: self.title.clone().unwrap_or_else(|| name.clone()),
             about: about.clone(),
             language: self.language,
-            baseline: self.baseline.iter().map(|(axis, AxisValue(value))| (axis.clone(), value.clone())).collect(),
+            baseline: self
+                .baseline
+                .iter()
+                .map(|(axis, AxisValue(value))| (axis.clone(), value.clone()))
+                .collect(),
         };
         report::write(&material, &options, &context.out)?;
         Ok(())

@@ -91,7 +91,7 @@ impl<'a> Checker<'a> {
         let key = Node::new(entry.key_span, Content::Text(entry.key.clone()));
         let outcome = Checker {
             root: self.root,
-            namer: &|_| "this".to_owned(),
+            namer: &|_| format!("`{}`", entry.key),
             path: Vec::new(),
             references: 0,
             outcome: super::Outcome::default(),
