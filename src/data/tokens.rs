@@ -97,7 +97,7 @@ impl TokenFile {
         let path = split.join(TOKENS);
         let file = File::open(&path).map_err(DataError::io(&path))?;
         let bytes = file.metadata().map_err(DataError::io(&path))?.len();
-        let expected = (index.tokens * index.dtype.bytes()) as u64;
+        let expected = index.tokens.saturating_mul(index.dtype.bytes()) as u64;
         if bytes != expected {
             return Err(DataError::file(
                 &path,

@@ -85,7 +85,12 @@ impl Words {
 
     /// A decimal number.
     pub(super) fn decimal(&self, value: f64, decimals: usize) -> String {
-        let text = format!("{value:.decimals$}").replace('-', "\u{2212}");
+        let text = format!("{value:.decimals$}");
+        let text = match text.strip_prefix('-') {
+            Some(digits) if digits.contains(|c: char| c.is_ascii_digit() && c != '0') => format!("\u{2212}{digits}"),
+            Some(zero) => zero.to_owned(),
+            None => text,
+        };
         match self.language {
             Language::En => text,
             Language::Es => text.replace('.', ","),
@@ -184,6 +189,7 @@ mod tests {
         let (en, es) = (Words::of(Language::En), Words::of(Language::Es));
         assert_eq!(en.whole(1_234_567), "1,234,567");
         assert_eq!(en.score(0.83149, Range::Fraction), "0.831");
+        assert_eq!(en.decimal(-0.04, 1), "0.0");
         assert_eq!(es.score(43.21, Range::Percent), "43,2");
         assert_eq!(
             en.difference(0.5, 0.4, Range::Fraction),

@@ -1,13 +1,13 @@
 //! `dataset`: rows from files or a grammar, selected and split.
 
 use anyhow::{Context as _, bail};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::data::grammar::Grammar;
 use crate::data::read::{Format, Unit};
+use crate::data::select::{Dedupe, Fields};
 use crate::data::split::Split;
 use crate::data::{DataError, Row, WHOLE, expand, rows, select};
 use crate::seed::Seed;
@@ -76,75 +76,6 @@ pub struct Generate {
     /// How many rows to make.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub rows: usize,
-}
-
-/// Which duplicates are removed.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Dedupe {
-    /// All or none.
-    Whole(bool),
-    /// Those equal in these fields.
-    By(#[schemars(length(min = 1))] Vec<String>),
-}
-
-impl Default for Dedupe {
-    fn default() -> Self {
-        Self::Whole(false)
-    }
-}
-
-/// Fields to keep, as pairs of the new and the old name.
-#[derive(Clone, Debug, Serialize)]
-#[serde(transparent)]
-pub struct Fields(Vec<(String, String)>);
-
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Names;
-        impl<'de> Visitor<'de> for Names {
-            type Value = Fields;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a list of fields, or a map of new names to old ones")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut names: A) -> Result<Fields, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some(name) = names.next_element::<String>()? {
-                    pairs.push((name.clone(), name));
-                }
-                Ok(Fields(pairs))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut names: A) -> Result<Fields, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = names.next_entry()? {
-                    pairs.push(pair);
-                }
-                Ok(Fields(pairs))
-            }
-        }
-        deserializer.deserialize_any(Names)
-    }
-}
-
-impl JsonSchema for Fields {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Fields".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let name = json_schema!({"type": "string", "minLength": 1});
-        json_schema!({"anyOf": [
-            {"type": "array", "items": name, "minItems": 1},
-            {"type": "object", "additionalProperties": name, "minProperties": 1},
-        ]})
-    }
 }
 
 /// The kind `dataset`.
@@ -217,15 +148,11 @@ impl Dataset {
     fn select(&self, mut rows: Vec<Row>, seed: Option<Seed>) -> anyhow::Result<Selected> {
         let mut counts = Map::new();
         counts.insert("read".into(), json!(rows.len()));
-        if let Some(Fields(kept)) = &self.fields {
-            rows = select::fields(rows, kept).context("`fields`")?;
+        if let Some(fields) = &self.fields {
+            rows = fields.of(rows).context("`fields`")?;
         }
         let before = rows.len();
-        match &self.dedupe {
-            Dedupe::Whole(false) => {}
-            Dedupe::Whole(true) => rows = select::dedupe(rows, None)?,
-            Dedupe::By(fields) => rows = select::dedupe(rows, Some(fields)).context("`dedupe`")?,
-        }
+        rows = self.dedupe.of(rows).context("`dedupe`")?;
         counts.insert("duplicates".into(), json!(before - rows.len()));
         if let (true, Some(seed)) = (self.shuffle, seed) {
             select::shuffle(&mut rows, seed.child("shuffle"));
