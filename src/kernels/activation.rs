@@ -1,6 +1,9 @@
 //! The non-linear functions between two products.
 
 use burn::tensor::{Tensor, activation::silu};
+use rayon::prelude::*;
+
+use super::flex::{self, Array, Fused, buffer, exp, tanh, vectorized};
 
 /// `√(2/π)`
 const SCALE: f32 = 0.797_884_6;
@@ -9,12 +12,16 @@ const CUBIC: f32 = 0.044_715;
 /// GELU by its tanh form, as GPT-2 has it (`gelu_new`; Hendrycks and Gimpel 2016):
 /// `x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³)))`.
 pub fn gelu(x: Tensor<2>) -> Tensor<2> {
-    composed_gelu(x)
+    if flex::applies(&x) { flex::run(Gelu, [x]) } else { composed_gelu(x) }
 }
 
 /// SwiGLU (Shazeer 2020): `[gate | up] → silu(gate) · up`, `[rows, 2·width] → [rows, width]`.
 pub fn swiglu(gate_up: Tensor<2>) -> Tensor<2> {
-    composed_swiglu(gate_up)
+    if flex::applies(&gate_up) {
+        flex::run(SwiGlu, [gate_up])
+    } else {
+        composed_swiglu(gate_up)
+    }
 }
 
 fn composed_gelu(x: Tensor<2>) -> Tensor<2> {
@@ -28,4 +35,103 @@ fn composed_swiglu(gate_up: Tensor<2>) -> Tensor<2> {
     let gate = gate_up.clone().narrow(1, 0, width);
     let up = gate_up.narrow(1, width, width);
     silu(gate).mul(up)
+}
+
+/// Values that one thread takes at a time.
+const PIECE: usize = 1 << 14;
+
+#[derive(Clone, Debug)]
+struct Gelu;
+
+impl Fused<1> for Gelu {
+    type Saved = Array;
+
+    fn forward(&self, [x]: [Array; 1], _tracked: bool) -> (Array, Array) {
+        let mut out = buffer(x.values().len());
+        let pieces = out.par_chunks_mut(PIECE).zip(x.values().par_chunks(PIECE));
+        pieces.for_each(|(out, x)| gelu_forward(out, x));
+        (Array::new(out, x.dims()), x)
+    }
+
+    fn backward(&self, x: Array, gradient: Array, _wanted: [bool; 1]) -> [Option<Array>; 1] {
+        let gradient = gradient.map_values(|gradient| {
+            let pieces = gradient.par_chunks_mut(PIECE).zip(x.values().par_chunks(PIECE));
+            pieces.for_each(|(gradient, x)| gelu_backward(gradient, x));
+        });
+        [Some(gradient)]
+    }
+}
+
+vectorized! {
+    fn gelu_forward(out: &mut [f32], x: &[f32]) {
+        for (out, x) in out.iter_mut().zip(x) {
+            *out = 0.5 * x * (1.0 + tanh(SCALE * (x + CUBIC * x * x * x)));
+        }
+    }
+}
+
+vectorized! {
+    fn gelu_backward(gradient: &mut [f32], x: &[f32]) {
+        for (gradient, x) in gradient.iter_mut().zip(x) {
+            let t = tanh(SCALE * (x + CUBIC * x * x * x));
+            let inner = SCALE * (1.0 + 3.0 * CUBIC * x * x);
+            *gradient *= 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner;
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct SwiGlu;
+
+/// Rows that one thread takes at a time.
+const ROWS: usize = 16;
+
+impl Fused<1> for SwiGlu {
+    type Saved = Array;
+
+    fn forward(&self, [gate_up]: [Array; 1], _tracked: bool) -> (Array, Array) {
+        let [rows, both] = gate_up.dims();
+        let width = both / 2;
+        let mut out = buffer(rows * width);
+        let pieces = out.par_chunks_mut(ROWS * width).zip(gate_up.values().par_chunks(ROWS * both));
+        pieces.for_each(|(out, gate_up)| swiglu_forward(out, gate_up, width));
+        (Array::new(out, [rows, width]), gate_up)
+    }
+
+    fn backward(&self, gate_up: Array, gradient: Array, _wanted: [bool; 1]) -> [Option<Array>; 1] {
+        let [rows, both] = gate_up.dims();
+        let width = both / 2;
+        let mut out = buffer(rows * both);
+        let inputs = gate_up.values().par_chunks(ROWS * both).zip(gradient.values().par_chunks(ROWS * width));
+        let pieces = out.par_chunks_mut(ROWS * both).zip(inputs);
+        pieces.for_each(|(out, (gate_up, gradient))| swiglu_backward(out, gate_up, gradient, width));
+        [Some(Array::new(out, [rows, both]))]
+    }
+}
+
+vectorized! {
+    fn swiglu_forward(out: &mut [f32], gate_up: &[f32], width: usize) {
+        for (out, row) in out.chunks_exact_mut(width).zip(gate_up.chunks_exact(2 * width)) {
+            let (gate, up) = row.split_at(width);
+            for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
+                *out = gate / (1.0 + exp(-gate)) * up;
+            }
+        }
+    }
+}
+
+vectorized! {
+    fn swiglu_backward(out: &mut [f32], gate_up: &[f32], gradient: &[f32], width: usize) {
+        let rows = out.chunks_exact_mut(2 * width).zip(gate_up.chunks_exact(2 * width));
+        for ((out, row), gradient) in rows.zip(gradient.chunks_exact(width)) {
+            let (gate, up) = row.split_at(width);
+            let (gate_out, up_out) = out.split_at_mut(width);
+            for i in 0..width {
+                let share = 1.0 / (1.0 + exp(-gate[i]));
+                let silu = gate[i] * share;
+                up_out[i] = gradient[i] * silu;
+                gate_out[i] = gradient[i] * up[i] * (share + silu * (1.0 - share));
+            }
+        }
+    }
 }

@@ -3,6 +3,8 @@
 use burn::tensor::{Bool, Device, Tensor, TensorData, activation::softmax};
 
 use super::Dropout;
+use super::flex;
+use super::fused_attention::Attention;
 
 /// How attention is divided. Each key/value head serves `query / key_value` neighbouring query heads
 /// (Ainslie et al. 2023); with as many of both it is plain multi-head attention.
@@ -38,7 +40,11 @@ impl Heads {
 /// `[batch·seq, (query + 2·key_value)·width]` rows `[queries | keys | values]` →
 /// `[batch·seq, query·width]`. Dropout falls on the probabilities.
 pub fn attention(packed: Tensor<2>, heads: Heads, seq: usize, dropout: Option<Dropout>) -> Tensor<2> {
-    composed(packed, heads, seq, dropout)
+    if flex::applies(&packed) {
+        flex::run(Attention { heads, seq, dropout }, [packed])
+    } else {
+        composed(packed, heads, seq, dropout)
+    }
 }
 
 fn composed(packed: Tensor<2>, heads: Heads, seq: usize, dropout: Option<Dropout>) -> Tensor<2> {

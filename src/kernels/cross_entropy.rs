@@ -1,6 +1,10 @@
 //! The loss of a language model.
 
 use burn::tensor::{Int, Tensor};
+use rayon::prelude::*;
+
+use super::flex::{self, Array, Fused, Matrix, Target, buffer, exp, largest, product, sum, vectorized};
+use super::{Orientation, linear};
 
 /// The sum of `−ln softmax(logits)[target]` over the rows whose target is counted, in nats.
 ///
@@ -8,6 +12,20 @@ use burn::tensor::{Int, Tensor};
 /// number of counted targets, which may span several calls; with none the sum is 0, not NaN.
 pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
     composed(logits, targets)
+}
+
+/// [`cross_entropy`] of `hidden · tableᵀ`: `[rows, width]` and `[vocab, width]`.
+///
+/// On the CPU the logits are never there all at once: a piece of rows goes through the output layer,
+/// the loss and their gradients while it is in the cache (as in Hsu et al. 2024, "Liger Kernel").
+pub fn linear_cross_entropy(hidden: Tensor<2>, table: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+    if flex::applies(&hidden) {
+        let data = targets.into_data();
+        let targets = data.iter::<i64>().map(|target| usize::try_from(target).ok()).collect();
+        flex::run(Loss { targets }, [hidden, table])
+    } else {
+        composed(linear(hidden, table, None, Orientation::OutputInput), targets)
+    }
 }
 
 fn composed(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
@@ -19,4 +37,88 @@ fn composed(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
     let log_sum = shifted.clone().exp().sum_dim(1).log();
     let picked = shifted.gather(1, targets.clamp_min(0));
     log_sum.sub(picked).mul(counted).sum()
+}
+
+#[derive(Clone, Debug)]
+struct Loss {
+    /// The target of each row, if it is counted.
+    targets: Vec<Option<usize>>,
+}
+
+/// Logits that are there at once.
+const AT_ONCE: usize = 1 << 20;
+/// Rows that one thread takes at a time.
+const ROWS: usize = 8;
+
+impl Fused<2> for Loss {
+    /// The gradients of both inputs for a gradient of 1, made going forward; empty when untracked.
+    type Saved = [Array; 2];
+
+    fn forward(&self, [hidden, table]: [Array; 2], tracked: bool) -> (Array, Self::Saved) {
+        let ([rows, width], [vocab, _]) = (hidden.dims(), table.dims());
+        let in_vocabulary = |target: &Option<usize>| target.is_none_or(|target| target < vocab);
+        assert!(self.targets.iter().all(in_vocabulary), "targets are in a vocabulary of {vocab}");
+        let at_once = (AT_ONCE / vocab).clamp(ROWS, rows.max(ROWS)).next_multiple_of(ROWS);
+        let mut logits = buffer(at_once.min(rows) * vocab);
+        let mut losses = vec![0.0; rows];
+        let (mut dhidden, mut dtable) = match tracked {
+            true => (buffer(rows * width), vec![0.0; vocab * width]),
+            false => (Vec::new(), Vec::new()),
+        };
+        let by_row = Matrix::rows(table.values(), width);
+        for start in (0..rows).step_by(at_once) {
+            let end = (start + at_once).min(rows);
+            let logits = &mut logits[..(end - start) * vocab];
+            let hidden = Matrix::rows(&hidden.values()[start * width..end * width], width);
+            product(logits, [end - start, vocab, width], hidden, by_row.transposed(), Target::Replace);
+            let inputs = losses[start..end].par_chunks_mut(ROWS).zip(self.targets[start..end].par_chunks(ROWS));
+            let pieces = logits.par_chunks_mut(ROWS * vocab).zip(inputs);
+            pieces.for_each(|(logits, (losses, targets))| row_losses(logits, losses, targets));
+            if tracked {
+                let dlogits = Matrix::rows(logits, vocab);
+                let dhidden = &mut dhidden[start * width..end * width];
+                product(dhidden, [end - start, width, vocab], dlogits, by_row, Target::Replace);
+                let shape = [vocab, width, end - start];
+                product(&mut dtable, shape, dlogits.transposed(), hidden, Target::Add);
+            }
+        }
+        let total = losses.iter().map(|loss| f64::from(*loss)).sum::<f64>();
+        let saved = match tracked {
+            true => [Array::new(dhidden, [rows, width]), Array::new(dtable, [vocab, width])],
+            false => [(); 2].map(|()| Array::new(Vec::new(), [0, 0])),
+        };
+        (Array::scalar(total as f32), saved)
+    }
+
+    fn backward(&self, saved: Self::Saved, gradient: Array, _wanted: [bool; 2]) -> [Option<Array>; 2] {
+        let factor = gradient.values()[0];
+        saved.map(|array| Some(array.map_values(|values| values.iter_mut().for_each(|value| *value *= factor))))
+    }
+}
+
+vectorized! {
+    /// Each row's loss, and its logits into their gradient `softmax − one at the target`; both are 0
+    /// where the target is not counted.
+    fn row_losses(logits: &mut [f32], losses: &mut [f32], targets: &[Option<usize>]) {
+        let vocab = logits.len() / losses.len();
+        for ((logits, loss), target) in logits.chunks_exact_mut(vocab).zip(losses).zip(targets) {
+            let Some(target) = *target else {
+                logits.fill(0.0);
+                *loss = 0.0;
+                continue;
+            };
+            let maximum = largest(logits);
+            let picked = logits[target] - maximum;
+            for logit in logits.iter_mut() {
+                *logit = exp(*logit - maximum);
+            }
+            let total = sum(logits, |x| x);
+            *loss = total.ln() - picked;
+            let share = 1.0 / total;
+            for logit in logits.iter_mut() {
+                *logit *= share;
+            }
+            logits[target] -= 1.0;
+        }
+    }
 }

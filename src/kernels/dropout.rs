@@ -4,6 +4,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 
+use super::flex::{self, Array, Fused, vectorized};
 use crate::seed::Seed;
 
 /// One use of dropout (Srivastava et al. 2014): elements are zeroed with probability `rate` and the
@@ -40,15 +41,17 @@ impl Dropout {
         }
     }
 
+    /// Multiplies a whole tensor's values by their factors.
+    fn multiply(&self, values: &mut [f32]) {
+        const PIECE: usize = 1 << 14;
+        let pieces = values.par_chunks_mut(PIECE).enumerate();
+        pieces.for_each(|(piece, values)| multiply_from(values, self, (piece * PIECE) as u64));
+    }
+
     /// The factors of a whole tensor, in row-major order.
     pub(super) fn mask<const D: usize>(&self, shape: [usize; D], device: &Device) -> Tensor<D> {
-        const PIECE: usize = 1 << 14;
-        let mut factors = vec![0.0f32; shape.iter().product()];
-        factors.par_chunks_mut(PIECE).enumerate().for_each(|(piece, factors)| {
-            for (offset, factor) in factors.iter_mut().enumerate() {
-                *factor = self.factor((piece * PIECE + offset) as u64);
-            }
-        });
+        let mut factors = vec![1.0f32; shape.iter().product()];
+        self.multiply(&mut factors);
         Tensor::from_data(TensorData::new(factors, shape), device)
     }
 }
@@ -56,10 +59,33 @@ impl Dropout {
 /// Applies dropout if there is any.
 pub fn dropout(x: Tensor<2>, dropout: Option<Dropout>) -> Tensor<2> {
     match dropout {
+        Some(dropout) if flex::applies(&x) => flex::run(dropout, [x]),
         Some(dropout) => {
             let mask = dropout.mask(x.dims(), &x.device());
             x.mul(mask)
         }
         None => x,
+    }
+}
+
+vectorized! {
+    /// Multiplies values by their factors, the first being that of element `start`.
+    pub(super) fn multiply_from(values: &mut [f32], dropout: &Dropout, start: u64) {
+        for (offset, value) in values.iter_mut().enumerate() {
+            *value *= dropout.factor(start + offset as u64);
+        }
+    }
+}
+
+impl Fused<1> for Dropout {
+    type Saved = ();
+
+    fn forward(&self, [x]: [Array; 1], _tracked: bool) -> (Array, ()) {
+        (x.map_values(|values| self.multiply(values)), ())
+    }
+
+    // the mask is made again instead of kept
+    fn backward(&self, (): (), gradient: Array, _wanted: [bool; 1]) -> [Option<Array>; 1] {
+        [Some(gradient.map_values(|values| self.multiply(values)))]
     }
 }

@@ -1,6 +1,9 @@
 //! Products with a weight.
 
 use burn::tensor::Tensor;
+use rayon::prelude::*;
+
+use super::flex::{self, Array, Fused, Matrix, Target, buffer, product, vectorized};
 
 /// Which way a weight matrix lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +16,11 @@ pub enum Orientation {
 
 /// `x · W (+ bias)`: `[rows, in] → [rows, out]`; `bias` is `[1, out]`.
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<2>>, orientation: Orientation) -> Tensor<2> {
-    composed(x, weight, bias, orientation)
+    match bias {
+        _ if !flex::applies(&x) => composed(x, weight, bias, orientation),
+        Some(bias) => flex::run(Product { orientation }, [x, weight, bias]),
+        None => flex::run(Product { orientation }, [x, weight]),
+    }
 }
 
 /// Several products of one input with `[out, in]` weights, side by side: `[rows, in] → [rows, Σ out]`.
@@ -39,5 +46,123 @@ fn composed(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<2>>, orientatio
     match bias {
         Some(bias) => product.add(bias),
         None => product,
+    }
+}
+
+/// `x · W` with or without a bias, and its derivative.
+#[derive(Clone, Debug)]
+struct Product {
+    orientation: Orientation,
+}
+
+impl Product {
+    /// The weight as the right factor `[in, out]`.
+    fn factor<'a>(&self, weight: &'a Array) -> Matrix<'a> {
+        let [_, columns] = weight.dims();
+        let matrix = Matrix::rows(weight.values(), columns);
+        match self.orientation {
+            Orientation::InputOutput => matrix,
+            Orientation::OutputInput => matrix.transposed(),
+        }
+    }
+
+    fn outputs(&self, weight: &Array) -> usize {
+        let [rows, columns] = weight.dims();
+        match self.orientation {
+            Orientation::InputOutput => columns,
+            Orientation::OutputInput => rows,
+        }
+    }
+
+    fn multiply(&self, x: &Array, weight: &Array, bias: Option<&Array>) -> Array {
+        let ([rows, inputs], outputs) = (x.dims(), self.outputs(weight));
+        let mut out = buffer(rows * outputs);
+        let target = match bias {
+            Some(bias) => {
+                out.chunks_exact_mut(outputs).for_each(|row| row.copy_from_slice(bias.values()));
+                Target::Add
+            }
+            None => Target::Replace,
+        };
+        let left = Matrix::rows(x.values(), inputs);
+        product(&mut out, [rows, outputs, inputs], left, self.factor(weight), target);
+        Array::new(out, [rows, outputs])
+    }
+
+    fn input_gradient(&self, x: &Array, weight: &Array, gradient: &Array) -> Array {
+        let ([rows, inputs], outputs) = (x.dims(), self.outputs(weight));
+        let mut out = buffer(rows * inputs);
+        let left = Matrix::rows(gradient.values(), outputs);
+        let right = self.factor(weight).transposed();
+        product(&mut out, [rows, inputs, outputs], left, right, Target::Replace);
+        Array::new(out, [rows, inputs])
+    }
+
+    fn weight_gradient(&self, x: &Array, weight: &Array, gradient: &Array) -> Array {
+        let ([rows, inputs], outputs) = (x.dims(), self.outputs(weight));
+        let mut out = buffer(inputs * outputs);
+        let x = Matrix::rows(x.values(), inputs);
+        let gradient = Matrix::rows(gradient.values(), outputs);
+        match self.orientation {
+            Orientation::InputOutput => {
+                product(&mut out, [inputs, outputs, rows], x.transposed(), gradient, Target::Replace);
+            }
+            Orientation::OutputInput => {
+                product(&mut out, [outputs, inputs, rows], gradient.transposed(), x, Target::Replace);
+            }
+        }
+        Array::new(out, weight.dims())
+    }
+}
+
+impl Fused<2> for Product {
+    type Saved = [Array; 2];
+
+    fn forward(&self, [x, weight]: [Array; 2], _tracked: bool) -> (Array, Self::Saved) {
+        (self.multiply(&x, &weight, None), [x, weight])
+    }
+
+    fn backward(&self, [x, weight]: Self::Saved, gradient: Array, wanted: [bool; 2]) -> [Option<Array>; 2] {
+        [
+            wanted[0].then(|| self.input_gradient(&x, &weight, &gradient)),
+            wanted[1].then(|| self.weight_gradient(&x, &weight, &gradient)),
+        ]
+    }
+}
+
+impl Fused<3> for Product {
+    type Saved = [Array; 2];
+
+    fn forward(&self, [x, weight, bias]: [Array; 3], _tracked: bool) -> (Array, Self::Saved) {
+        (self.multiply(&x, &weight, Some(&bias)), [x, weight])
+    }
+
+    fn backward(&self, [x, weight]: Self::Saved, gradient: Array, wanted: [bool; 3]) -> [Option<Array>; 3] {
+        [
+            wanted[0].then(|| self.input_gradient(&x, &weight, &gradient)),
+            wanted[1].then(|| self.weight_gradient(&x, &weight, &gradient)),
+            wanted[2].then(|| column_sums(&gradient)),
+        ]
+    }
+}
+
+/// `[rows, columns] → [1, columns]`, each column summed from the first row to the last.
+fn column_sums(array: &Array) -> Array {
+    const WIDTH: usize = 64; // a few cache lines of each row at a time
+    let [_, columns] = array.dims();
+    let mut sums = vec![0.0; columns];
+    sums.par_chunks_mut(WIDTH).enumerate().for_each(|(part, sums)| {
+        add_columns(sums, array.values(), part * WIDTH, columns);
+    });
+    Array::new(sums, [1, columns])
+}
+
+vectorized! {
+    fn add_columns(sums: &mut [f32], values: &[f32], start: usize, columns: usize) {
+        for row in values.chunks_exact(columns) {
+            for (sum, value) in sums.iter_mut().zip(&row[start..]) {
+                *sum += value;
+            }
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Operations over burn tensors, one file an operation: what a model's forward pass is made of.
 //!
 //! Each has a composed form, made of burn's own operations, which runs and differentiates on every
-//! device. Activations are flat, `[rows, width]` with `rows = batch · seq`, so that a product with a
+//! device, and most have a fused form for f32 on the CPU, where burn's autodiff would make many passes
+//! over memory (see [`flex`]); tests hold the two together. Activations are flat, `[rows, width]` with `rows = batch · seq`, so that a product with a
 //! weight is one matrix product and not one for each sequence.
 
 mod activation;
@@ -10,6 +11,8 @@ mod cached_attention;
 mod cross_entropy;
 mod dropout;
 mod embedding;
+mod flex;
+mod fused_attention;
 mod linear;
 mod norm;
 mod rotary;
@@ -17,7 +20,7 @@ mod rotary;
 pub use activation::{gelu, swiglu};
 pub use attention::{Heads, attention};
 pub use cached_attention::{KeyValues, cached_attention};
-pub use cross_entropy::cross_entropy;
+pub use cross_entropy::{cross_entropy, linear_cross_entropy};
 pub use dropout::{Dropout, dropout};
 pub use embedding::embedding;
 pub use linear::{Orientation, joined_linear, linear};

@@ -1,8 +1,12 @@
 //! Rotary positions.
 
+use std::sync::Arc;
+
 use burn::tensor::{Device, Tensor, TensorData};
+use rayon::prelude::*;
 
 use super::Heads;
+use super::flex::{self, Array, Fused, vectorized};
 
 /// Rotary position embedding (Su et al. 2021): the pair of elements `i` and `i + width/2` of a head
 /// (Hugging Face's halves, not neighbours) is turned by `position · theta^(−2i/width)`.
@@ -37,7 +41,17 @@ impl Rotation {
 /// Turns the queries and keys of `[batch·seq, (query + 2·key_value)·width]` rows
 /// `[queries | keys | values]`; the values pass through.
 pub fn rotary(packed: Tensor<2>, heads: Heads, seq: usize, rotation: Rotation) -> Tensor<2> {
-    composed(packed, heads, seq, rotation)
+    if flex::applies(&packed) {
+        let (cosines, sines) = rotation.tables(seq, heads.width);
+        let turn = Turn {
+            heads,
+            cosines: cosines.into(),
+            sines: sines.into(),
+        };
+        flex::run(turn, [packed])
+    } else {
+        composed(packed, heads, seq, rotation)
+    }
 }
 
 fn composed(packed: Tensor<2>, heads: Heads, seq: usize, rotation: Rotation) -> Tensor<2> {
@@ -63,4 +77,54 @@ fn composed(packed: Tensor<2>, heads: Heads, seq: usize, rotation: Rotation) -> 
     let second_turned = second.mul(cosines).add(first.mul(sines));
     let x: Tensor<2> = Tensor::cat(vec![first_turned, second_turned], 3).reshape([rows, turned]);
     Tensor::cat(vec![x, packed.narrow(1, turned, columns - turned)], 1)
+}
+
+#[derive(Clone, Debug)]
+struct Turn {
+    heads: Heads,
+    /// `[seq, head_width/2]`
+    cosines: Arc<[f32]>,
+    sines: Arc<[f32]>,
+}
+
+impl Turn {
+    fn apply(&self, packed: Array, direction: f32) -> Array {
+        let [_, columns] = packed.dims();
+        let (turned, half) = (self.heads.query + self.heads.key_value, self.heads.width / 2);
+        let seq = self.cosines.len() / half;
+        packed.map_values(|values| {
+            values.par_chunks_exact_mut(columns).enumerate().for_each(|(row, values)| {
+                let table = row % seq * half..(row % seq + 1) * half;
+                let (cosines, sines) = (&self.cosines[table.clone()], &self.sines[table]);
+                turn_row(&mut values[..turned * 2 * half], cosines, sines, direction);
+            });
+        })
+    }
+}
+
+vectorized! {
+    fn turn_row(heads: &mut [f32], cosines: &[f32], sines: &[f32], direction: f32) {
+        let half = cosines.len();
+        for head in heads.chunks_exact_mut(2 * half) {
+            let (first, second) = head.split_at_mut(half);
+            for i in 0..half {
+                let (x, y, sine) = (first[i], second[i], direction * sines[i]);
+                first[i] = x * cosines[i] - y * sine;
+                second[i] = y * cosines[i] + x * sine;
+            }
+        }
+    }
+}
+
+impl Fused<1> for Turn {
+    type Saved = ();
+
+    fn forward(&self, [packed]: [Array; 1], _tracked: bool) -> (Array, ()) {
+        (self.apply(packed, 1.0), ())
+    }
+
+    // the derivative of a turn is the turn back
+    fn backward(&self, (): (), gradient: Array, _wanted: [bool; 1]) -> [Option<Array>; 1] {
+        [Some(self.apply(gradient, -1.0))]
+    }
 }

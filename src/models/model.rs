@@ -11,7 +11,7 @@ use super::gpt2::Gpt2;
 use super::init::{Drawn, Source};
 use super::llama::Llama;
 use super::{Architecture, Cache, LanguageModel, ModelConfig, ModelError, Pass, Weight};
-use crate::kernels::{Orientation, cross_entropy, linear};
+use crate::kernels::{Orientation, linear, linear_cross_entropy};
 use crate::seed::Seed;
 
 /// A decoder-only language model with its weights on one device.
@@ -129,7 +129,7 @@ impl Model {
     /// `[batch, seq]` targets, −1 where none is. The caller divides by their number.
     pub fn loss(&self, tokens: Tensor<2, Int>, targets: Tensor<2, Int>, dropout: Option<Seed>) -> Tensor<1> {
         let hidden = self.network.hidden(tokens, Pass::Whole { dropout });
-        cross_entropy(self.head(hidden), targets.flatten(0, 1))
+        linear_cross_entropy(hidden, self.network.output().value(), targets.flatten(0, 1))
     }
 
     /// Continues one sequence: `[1, n]` new tokens, which enter the cache → `[1, vocab]` logits after

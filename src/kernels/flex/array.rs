@@ -1,0 +1,112 @@
+//! Contiguous f32 arrays over burn's CPU tensors.
+
+use std::marker::PhantomData;
+
+use burn::backend::flex::{FlexTensor, Layout};
+use burn::tensor::{Bytes, DType, Shape};
+
+/// A contiguous f32 array of two dimensions (or one, of one element: a sum).
+#[derive(Clone, Debug)]
+pub(crate) struct Array(FlexTensor);
+
+impl Array {
+    /// The tensor as it lies, or copied where it is not contiguous.
+    pub(super) fn contiguous(tensor: FlexTensor) -> Self {
+        Self(if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() })
+    }
+
+    pub(super) fn into_primitive(self) -> FlexTensor {
+        self.0
+    }
+
+    /// A `[rows, columns]` array of values.
+    pub(crate) fn new(values: Vec<f32>, shape: [usize; 2]) -> Self {
+        debug_assert_eq!(values.len(), shape[0] * shape[1]);
+        Self::of(values, Shape::from(shape.to_vec()))
+    }
+
+    /// One value, of one dimension.
+    pub(crate) fn scalar(value: f32) -> Self {
+        Self::of(vec![value], Shape::from(vec![1]))
+    }
+
+    fn of(values: Vec<f32>, shape: Shape) -> Self {
+        Self(FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(shape), DType::F32))
+    }
+
+    /// `[rows, columns]`
+    pub(crate) fn dims(&self) -> [usize; 2] {
+        let shape = self.0.layout().shape();
+        [shape[0], shape[1]]
+    }
+
+    /// All values, row by row.
+    pub(crate) fn values(&self) -> &[f32] {
+        self.0.as_slice::<f32>().expect("an array is contiguous f32")
+    }
+
+    /// Changes the values in place if nothing else holds them, or else a copy of them.
+    pub(crate) fn map_values(mut self, change: impl FnOnce(&mut [f32])) -> Self {
+        let whole = self.0.bytes().len() == size_of_val(self.values());
+        match self.0.try_storage_mut::<f32>() {
+            Some(storage) if whole => {
+                change(storage);
+                self
+            }
+            _ => {
+                let mut copy = self.values().to_vec();
+                change(&mut copy);
+                Self::of(copy, self.0.layout().shape().clone())
+            }
+        }
+    }
+}
+
+/// A buffer for `count` values, each of which is written before it is read.
+#[allow(clippy::uninit_vec)]
+pub(crate) fn buffer(count: usize) -> Vec<f32> {
+    let mut values = Vec::with_capacity(count);
+    // SAFETY: every operation here fills its whole output; f32 has no invalid bits. Zeroing first
+    // would be one more pass over memory for each operation.
+    unsafe { values.set_len(count) };
+    values
+}
+
+/// A buffer that threads write disjoint parts of.
+#[derive(Clone, Copy)]
+pub(crate) struct Shared<'a> {
+    start: *mut f32,
+    length: usize,
+    buffer: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: the parts are taken by unsafe functions, whose callers promise that they are disjoint.
+unsafe impl Send for Shared<'_> {}
+unsafe impl Sync for Shared<'_> {}
+
+impl<'a> Shared<'a> {
+    pub(crate) fn new(buffer: &'a mut [f32]) -> Self {
+        Self {
+            start: buffer.as_mut_ptr(),
+            length: buffer.len(),
+            buffer: PhantomData,
+        }
+    }
+
+    /// `length` values from `start`.
+    ///
+    /// # Safety
+    /// No other part in use overlaps this one.
+    pub(crate) unsafe fn part(self, start: usize, length: usize) -> &'a mut [f32] {
+        assert!(start + length <= self.length, "a part lies inside its buffer");
+        // SAFETY: inside the buffer, and disjoint by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(start), length) }
+    }
+
+    /// Where a strided block of `rows` rows of `columns` values begins.
+    pub(super) fn block(self, start: usize, [rows, columns]: [usize; 2], stride: usize) -> *mut f32 {
+        let end = if rows * columns == 0 { start } else { start + (rows - 1) * stride + columns };
+        assert!(end <= self.length, "a block lies inside its buffer");
+        self.start.wrapping_add(start)
+    }
+}

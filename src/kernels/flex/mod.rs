@@ -1,0 +1,94 @@
+//! Fused operations for the CPU: what burn's autodiff would decompose into many passes over memory,
+//! in one pass forward and one backward.
+//!
+//! An operation implements [`Fused`] over plain arrays; [`run`] gives it to burn's autodiff graph.
+//! Work is split over rayon's threads into pieces that depend on shapes alone, and every sum has a
+//! fixed order, so that results do not depend on the number of threads.
+
+mod array;
+mod product;
+mod simd;
+
+pub(super) use array::{Array, Shared, buffer};
+pub(super) use product::{Block, Matrix, Target, product, product_here};
+pub(super) use simd::{exp, largest, sum, sum_pairs, tanh, vectorized};
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::{Autodiff, Flex};
+use burn::tensor::{DType, Tensor};
+
+use crate::device::is_cpu;
+
+/// An operation on contiguous f32 arrays, with its derivative.
+pub(super) trait Fused<const N: usize>: Clone + std::fmt::Debug + Send + 'static {
+    /// What the backward pass needs of the forward one.
+    type Saved: Clone + std::fmt::Debug + Send + 'static;
+
+    /// The result. `tracked` says whether a backward pass will follow.
+    fn forward(&self, inputs: [Array; N], tracked: bool) -> (Array, Self::Saved);
+
+    /// The gradients of the inputs that are wanted, from that of the result.
+    fn backward(&self, saved: Self::Saved, gradient: Array, wanted: [bool; N]) -> [Option<Array>; N];
+}
+
+/// Whether fused operations apply to a tensor: f32 on the CPU.
+pub(super) fn applies<const D: usize>(x: &Tensor<D>) -> bool {
+    x.dtype() == DType::F32 && is_cpu(&x.device())
+}
+
+/// Runs a fused operation, in the autodiff graph when any input is on it.
+pub(super) fn run<const N: usize, const D: usize, O: Fused<N>>(operation: O, inputs: [Tensor<2>; N]) -> Tensor<D> {
+    const ON_CPU: &str = "callers ask `applies` first";
+    if !inputs.iter().any(Tensor::is_autodiff) {
+        let inputs = inputs.map(|input| Array::contiguous(input.try_into_primitive::<Flex>().expect(ON_CPU)));
+        let (output, _) = operation.forward(inputs, false);
+        return Tensor::from_primitive::<Flex>(output.into_primitive());
+    }
+    let parts = inputs.map(|input| {
+        let tensor = input.autodiff().try_into_primitive::<Tracked>().expect(ON_CPU);
+        let (primitive, node) = tensor.into_parts();
+        (Array::contiguous(primitive), node)
+    });
+    // burn wants the guards of all inputs before the operation's own values
+    let (mut arrays, mut nodes) = (Vec::with_capacity(N), Vec::with_capacity(N));
+    for (array, node) in parts {
+        arrays.push(array);
+        nodes.push(node);
+    }
+    let arrays: [Array; N] = arrays.try_into().expect("as many as came in");
+    let Ok(nodes) = nodes.try_into() else {
+        unreachable!("as many as came in")
+    };
+    let step = Step(operation.clone());
+    let output = match step.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(prepared) => {
+            let (output, saved) = operation.forward(arrays, true);
+            prepared.finish(saved, output.into_primitive())
+        }
+        OpsKind::UnTracked(prepared) => prepared.finish(operation.forward(arrays, false).0.into_primitive()),
+    };
+    Tensor::from_primitive::<Tracked>(output)
+}
+
+type Tracked = Autodiff<Flex, NoCheckpointing>;
+
+#[derive(Clone, Debug)]
+struct Step<O>(O);
+
+impl<const N: usize, O: Fused<N>> Backward<Flex, N> for Step<O> {
+    type State = O::Saved;
+
+    fn backward(self, ops: Ops<Self::State, N>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = Array::contiguous(gradients.consume::<Flex>(&ops.node));
+        let wanted = ops.parents.each_ref().map(Option::is_some);
+        let results = self.0.backward(ops.state, gradient, wanted);
+        for (parent, result) in ops.parents.into_iter().zip(results) {
+            if let (Some(parent), Some(result)) = (parent, result) {
+                gradients.register::<Flex>(parent.id, result.into_primitive());
+            }
+        }
+    }
+}

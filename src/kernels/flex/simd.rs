@@ -1,0 +1,169 @@
+//! Loops compiled for each instruction set and chosen at run time, and the functions that they call.
+//!
+//! The bodies use no fused multiply-add and sum in sixteen lanes, so that every instruction set gives
+//! the same bits.
+
+/// Defines a function whose body is compiled for AVX-512, AVX2 and the baseline, and which calls the
+/// best that the processor has.
+macro_rules! vectorized {
+    ($(#[$meta:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
+        $(#[$meta])*
+        $visibility fn $name($($argument: $type),*) $(-> $result)? {
+            #[inline(always)]
+            fn body($($argument: $type),*) $(-> $result)? $body
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
+                fn widest($($argument: $type),*) $(-> $result)? {
+                    body($($argument),*)
+                }
+                #[target_feature(enable = "avx2")]
+                fn wide($($argument: $type),*) $(-> $result)? {
+                    body($($argument),*)
+                }
+                if is_x86_feature_detected!("avx512dq") && is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl") {
+                    // SAFETY: the processor has these instructions.
+                    return unsafe { widest($($argument),*) };
+                }
+                if is_x86_feature_detected!("avx2") {
+                    // SAFETY: the processor has these instructions.
+                    return unsafe { wide($($argument),*) };
+                }
+            }
+            body($($argument),*)
+        }
+    };
+}
+pub(crate) use vectorized;
+
+const LANES: usize = 16;
+
+/// The sum of a function of each value, in sixteen lanes that are then added pairwise.
+#[inline(always)]
+pub(crate) fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            lanes[lane] += term(chunk[lane]);
+        }
+    }
+    for (lane, value) in lanes.iter_mut().zip(rest) {
+        *lane += term(*value);
+    }
+    total(lanes)
+}
+
+/// The sum of a function of each pair of values.
+#[inline(always)]
+pub(crate) fn sum_pairs(left: &[f32], right: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    let (left_chunks, left_rest) = left.as_chunks::<LANES>();
+    let (right_chunks, right_rest) = right.as_chunks::<LANES>();
+    for (left, right) in left_chunks.iter().zip(right_chunks) {
+        for lane in 0..LANES {
+            lanes[lane] += term(left[lane], right[lane]);
+        }
+    }
+    for ((lane, left), right) in lanes.iter_mut().zip(left_rest).zip(right_rest) {
+        *lane += term(*left, *right);
+    }
+    total(lanes)
+}
+
+#[inline(always)]
+fn total(mut lanes: [f32; LANES]) -> f32 {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            lanes[lane] += lanes[lane + width];
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
+/// The largest value; negative infinity of none. A NaN is not passed over silently by those who call
+/// this: it reappears in the sum that follows.
+#[inline(always)]
+pub(crate) fn largest(values: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            lanes[lane] = if chunk[lane] > lanes[lane] { chunk[lane] } else { lanes[lane] };
+        }
+    }
+    for (lane, value) in lanes.iter_mut().zip(rest) {
+        *lane = if *value > *lane { *value } else { *lane };
+    }
+    lanes.into_iter().fold(f32::NEG_INFINITY, f32::max)
+}
+
+/// `eˣ` to about one unit in the last place, in steps that vectorize: `2ⁿ · eʳ` with `|r| ≤ ln 2 / 2`
+/// and Cephes' polynomial for `eʳ`. Below −87.3 it stays at the smallest normal number.
+#[inline(always)]
+pub(crate) fn exp(x: f32) -> f32 {
+    const ROUND: f32 = 12_582_912.0; // 1.5 · 2²³: adding it rounds to an integer in the low bits
+    const LN2_HIGH: f32 = 0.693_359_375;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    let x = x.clamp(-87.3, 88.3); // keeps NaN
+    let rounded = x * std::f32::consts::LOG2_E + ROUND;
+    let n = rounded - ROUND;
+    let r = x - n * LN2_HIGH - n * LN2_LOW;
+    let mut p = 1.987_569_1e-4;
+    p = p * r + 1.398_199_9e-3;
+    p = p * r + 8.333_452e-3;
+    p = p * r + 4.166_579_6e-2;
+    p = p * r + 1.666_666_5e-1;
+    p = p * r + 5.000_000_1e-1;
+    let fraction = p * r * r + r + 1.0;
+    let power = rounded.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23;
+    fraction * f32::from_bits(power)
+}
+
+/// `tanh x` by `exp`, to about 10⁻⁷.
+#[inline(always)]
+pub(crate) fn tanh(x: f32) -> f32 {
+    1.0 - 2.0 / (exp(2.0 * x) + 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    vectorized! {
+        fn exps(values: &mut [f32]) {
+            for value in values {
+                *value = exp(*value);
+            }
+        }
+    }
+
+    #[test]
+    fn exp_is_close_and_keeps_what_is_not_a_number() {
+        let inputs: Vec<f32> = (-8700..8800).map(|i| i as f32 / 100.0).collect();
+        let mut outputs = inputs.clone();
+        exps(&mut outputs);
+        for (x, y) in inputs.iter().zip(&outputs) {
+            let expected = f64::from(*x).exp();
+            assert!((f64::from(*y) - expected).abs() <= 2e-7 * expected, "exp {x} = {y}");
+            assert_eq!(exp(*x).to_bits(), y.to_bits(), "the same on every instruction set");
+        }
+        assert!(exp(f32::NAN).is_nan());
+        assert!(exp(f32::NEG_INFINITY) < 1.3e-38);
+        for x in [-20.0f32, -1.0, -1e-3, 0.0, 0.3, 2.0, 30.0] {
+            assert!((tanh(x) - x.tanh()).abs() < 3e-7, "tanh {x}");
+        }
+    }
+
+    #[test]
+    fn sums_and_largest_agree_with_plain_loops() {
+        for count in [0, 1, 15, 16, 17, 100] {
+            let values: Vec<f32> = (0..count).map(|i| ((i * 37) % 19) as f32 - 9.0).collect();
+            assert_eq!(sum(&values, |x| x), values.iter().sum::<f32>());
+            assert_eq!(sum_pairs(&values, &values, |x, y| x * y), values.iter().map(|x| x * x).sum::<f32>());
+            assert_eq!(largest(&values), values.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+        }
+    }
+}
