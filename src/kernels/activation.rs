@@ -12,7 +12,11 @@ const CUBIC: f32 = 0.044_715;
 /// GELU by its tanh form, as GPT-2 has it (`gelu_new`; Hendrycks and Gimpel 2016):
 /// `x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³)))`.
 pub fn gelu(x: Tensor<2>) -> Tensor<2> {
-    if flex::applies(&x) { flex::run(Gelu, [x]) } else { composed_gelu(x) }
+    if flex::applies(&x) {
+        flex::run(Gelu, [x])
+    } else {
+        composed_gelu(x)
+    }
 }
 
 /// SwiGLU (Shazeer 2020): `[gate | up] → silu(gate) · up`, `[rows, 2·width] → [rows, width]`.
@@ -93,7 +97,9 @@ impl Fused<1> for SwiGlu {
         let [rows, both] = gate_up.dims();
         let width = both / 2;
         let mut out = buffer(rows * width);
-        let pieces = out.par_chunks_mut(ROWS * width).zip(gate_up.values().par_chunks(ROWS * both));
+        let pieces = out
+            .par_chunks_mut(ROWS * width)
+            .zip(gate_up.values().par_chunks(ROWS * both));
         pieces.for_each(|(out, gate_up)| swiglu_forward(out, gate_up, width));
         (Array::new(out, [rows, width]), gate_up)
     }
@@ -102,7 +108,10 @@ impl Fused<1> for SwiGlu {
         let [rows, both] = gate_up.dims();
         let width = both / 2;
         let mut out = buffer(rows * both);
-        let inputs = gate_up.values().par_chunks(ROWS * both).zip(gradient.values().par_chunks(ROWS * width));
+        let inputs = gate_up
+            .values()
+            .par_chunks(ROWS * both)
+            .zip(gradient.values().par_chunks(ROWS * width));
         let pieces = out.par_chunks_mut(ROWS * both).zip(inputs);
         pieces.for_each(|(out, (gate_up, gradient))| swiglu_backward(out, gate_up, gradient, width));
         [Some(Array::new(out, [rows, both]))]

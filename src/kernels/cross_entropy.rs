@@ -57,7 +57,10 @@ impl Fused<2> for Loss {
     fn forward(&self, [hidden, table]: [Array; 2], tracked: bool) -> (Array, Self::Saved) {
         let ([rows, width], [vocab, _]) = (hidden.dims(), table.dims());
         let in_vocabulary = |target: &Option<usize>| target.is_none_or(|target| target < vocab);
-        assert!(self.targets.iter().all(in_vocabulary), "targets are in a vocabulary of {vocab}");
+        assert!(
+            self.targets.iter().all(in_vocabulary),
+            "targets are in a vocabulary of {vocab}"
+        );
         let at_once = (AT_ONCE / vocab).clamp(ROWS, rows.max(ROWS)).next_multiple_of(ROWS);
         let mut logits = buffer(at_once.min(rows) * vocab);
         let mut losses = vec![0.0; rows];
@@ -70,8 +73,16 @@ impl Fused<2> for Loss {
             let end = (start + at_once).min(rows);
             let logits = &mut logits[..(end - start) * vocab];
             let hidden = Matrix::rows(&hidden.values()[start * width..end * width], width);
-            product(logits, [end - start, vocab, width], hidden, by_row.transposed(), Target::Replace);
-            let inputs = losses[start..end].par_chunks_mut(ROWS).zip(self.targets[start..end].par_chunks(ROWS));
+            product(
+                logits,
+                [end - start, vocab, width],
+                hidden,
+                by_row.transposed(),
+                Target::Replace,
+            );
+            let inputs = losses[start..end]
+                .par_chunks_mut(ROWS)
+                .zip(self.targets[start..end].par_chunks(ROWS));
             let pieces = logits.par_chunks_mut(ROWS * vocab).zip(inputs);
             pieces.for_each(|(logits, (losses, targets))| row_losses(logits, losses, targets));
             if tracked {

@@ -9,7 +9,12 @@ use super::flex::{self, Array, Fused, buffer};
 /// The table's row of each token: `[rows]` tokens, `[vocab, width]` table → `[rows, width]`.
 pub fn embedding(tokens: Tensor<1, Int>, table: Tensor<2>) -> Tensor<2> {
     if flex::applies(&table) {
-        flex::run(Lookup { tokens: indices(tokens) }, [table])
+        flex::run(
+            Lookup {
+                tokens: indices(tokens),
+            },
+            [table],
+        )
     } else {
         table.select(0, tokens)
     }
@@ -18,7 +23,9 @@ pub fn embedding(tokens: Tensor<1, Int>, table: Tensor<2>) -> Tensor<2> {
 /// The tokens on the host; what is negative becomes larger than any table.
 pub(super) fn indices(tokens: Tensor<1, Int>) -> Arc<[usize]> {
     let data = tokens.into_data();
-    data.iter::<i64>().map(|token| usize::try_from(token).unwrap_or(usize::MAX)).collect()
+    data.iter::<i64>()
+        .map(|token| usize::try_from(token).unwrap_or(usize::MAX))
+        .collect()
 }
 
 #[derive(Clone, Debug)]

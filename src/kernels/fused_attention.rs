@@ -199,11 +199,21 @@ impl Fused<1> for Attention {
                         None => &*probabilities,
                     };
                     let through = Matrix::rows(dropped, end).transposed();
-                    here(dscores, end, [count, end, heads.width], dout, place.values().transposed(), Target::Replace);
+                    here(
+                        dscores,
+                        end,
+                        [count, end, heads.width],
+                        dout,
+                        place.values().transposed(),
+                        Target::Replace,
+                    );
                     self.drop(dscores, place, member, start, end);
                     for row in 0..count {
                         let at = place.result_at(start + row, member);
-                        let along = dot(&gradient.values()[at..at + heads.width], &out.values()[at..at + heads.width]);
+                        let along = dot(
+                            &gradient.values()[at..at + heads.width],
+                            &out.values()[at..at + heads.width],
+                        );
                         let row = row * end..(row + 1) * end;
                         through_softmax(&mut dscores[row.clone()], &probabilities[row], along, heads.scale());
                     }

@@ -79,7 +79,8 @@ impl Product {
         let mut out = buffer(rows * outputs);
         let target = match bias {
             Some(bias) => {
-                out.chunks_exact_mut(outputs).for_each(|row| row.copy_from_slice(bias.values()));
+                out.chunks_exact_mut(outputs)
+                    .for_each(|row| row.copy_from_slice(bias.values()));
                 Target::Add
             }
             None => Target::Replace,
@@ -105,10 +106,22 @@ impl Product {
         let gradient = Matrix::rows(gradient.values(), outputs);
         match self.orientation {
             Orientation::InputOutput => {
-                product(&mut out, [inputs, outputs, rows], x.transposed(), gradient, Target::Replace);
+                product(
+                    &mut out,
+                    [inputs, outputs, rows],
+                    x.transposed(),
+                    gradient,
+                    Target::Replace,
+                );
             }
             Orientation::OutputInput => {
-                product(&mut out, [outputs, inputs, rows], gradient.transposed(), x, Target::Replace);
+                product(
+                    &mut out,
+                    [outputs, inputs, rows],
+                    gradient.transposed(),
+                    x,
+                    Target::Replace,
+                );
             }
         }
         Array::new(out, weight.dims())

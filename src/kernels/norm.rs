@@ -110,7 +110,9 @@ fn differentiate((x, weight, statistics): Saved, gradient: Array, rows: Rows) ->
     let [count, width] = x.dims();
     let mut shares = vec![0.0; count.div_ceil(ROWS) * 2 * width];
     let dx = gradient.map_values(|gradient| {
-        let outputs = gradient.par_chunks_mut(ROWS * width).zip(shares.par_chunks_mut(2 * width));
+        let outputs = gradient
+            .par_chunks_mut(ROWS * width)
+            .zip(shares.par_chunks_mut(2 * width));
         let inputs = x.values().par_chunks(ROWS * width).zip(statistics.par_chunks(ROWS));
         let pieces = outputs.zip(inputs);
         pieces.for_each(|((gradient, share), (x, statistics))| {

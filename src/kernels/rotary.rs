@@ -93,11 +93,14 @@ impl Turn {
         let (turned, half) = (self.heads.query + self.heads.key_value, self.heads.width / 2);
         let seq = self.cosines.len() / half;
         packed.map_values(|values| {
-            values.par_chunks_exact_mut(columns).enumerate().for_each(|(row, values)| {
-                let table = row % seq * half..(row % seq + 1) * half;
-                let (cosines, sines) = (&self.cosines[table.clone()], &self.sines[table]);
-                turn_row(&mut values[..turned * 2 * half], cosines, sines, direction);
-            });
+            values
+                .par_chunks_exact_mut(columns)
+                .enumerate()
+                .for_each(|(row, values)| {
+                    let table = row % seq * half..(row % seq + 1) * half;
+                    let (cosines, sines) = (&self.cosines[table.clone()], &self.sines[table]);
+                    turn_row(&mut values[..turned * 2 * half], cosines, sines, direction);
+                });
         })
     }
 }

@@ -13,7 +13,7 @@ use super::optimizer::AdamW;
 use super::pace::{Pace, thousands};
 use super::record::{Progress, Summary};
 use super::settings::{Plan, TrainSettings};
-use crate::models::Model;
+use crate::models::{Model, Weight};
 use crate::step::{Context, Interrupted};
 
 /// A training: what to train, on what, how.
@@ -260,5 +260,5 @@ fn track(model: &mut Model, gradients: bool) {
 
 /// The weights of a model without autodiff, shared with it.
 fn weights_of(model: &Model) -> Vec<Tensor<2>> {
-    model.weights().into_iter().map(|weight| weight.value()).collect()
+    model.weights().into_iter().map(Weight::value).collect()
 }

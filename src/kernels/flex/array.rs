@@ -12,7 +12,11 @@ pub(crate) struct Array(FlexTensor);
 impl Array {
     /// The tensor as it lies, or copied where it is not contiguous.
     pub(super) fn contiguous(tensor: FlexTensor) -> Self {
-        Self(if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() })
+        Self(if tensor.is_contiguous() {
+            tensor
+        } else {
+            tensor.to_contiguous()
+        })
     }
 
     pub(super) fn into_primitive(self) -> FlexTensor {
@@ -31,7 +35,11 @@ impl Array {
     }
 
     fn of(values: Vec<f32>, shape: Shape) -> Self {
-        Self(FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(shape), DType::F32))
+        Self(FlexTensor::new(
+            Bytes::from_elems(values),
+            Layout::contiguous(shape),
+            DType::F32,
+        ))
     }
 
     /// `[rows, columns]`
@@ -105,7 +113,11 @@ impl<'a> Shared<'a> {
 
     /// Where a strided block of `rows` rows of `columns` values begins.
     pub(super) fn block(self, start: usize, [rows, columns]: [usize; 2], stride: usize) -> *mut f32 {
-        let end = if rows * columns == 0 { start } else { start + (rows - 1) * stride + columns };
+        let end = if rows * columns == 0 {
+            start
+        } else {
+            start + (rows - 1) * stride + columns
+        };
         assert!(end <= self.length, "a block lies inside its buffer");
         self.start.wrapping_add(start)
     }

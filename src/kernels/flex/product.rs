@@ -101,13 +101,7 @@ pub(crate) fn product(out: &mut [f32], [m, n, k]: [usize; 3], a: Matrix<'_>, b: 
 ///
 /// # Safety
 /// No other thread uses the block.
-pub(crate) unsafe fn product_here(
-    block: Block<'_>,
-    shape: [usize; 3],
-    a: Matrix<'_>,
-    b: Matrix<'_>,
-    target: Target,
-) {
+pub(crate) unsafe fn product_here(block: Block<'_>, shape: [usize; 3], a: Matrix<'_>, b: Matrix<'_>, target: Target) {
     // SAFETY: by the caller's promise.
     unsafe { multiply(block, shape, a, b, target, Parallelism::None) };
 }

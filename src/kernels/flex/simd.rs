@@ -91,7 +91,11 @@ pub(crate) fn largest(values: &[f32]) -> f32 {
     let (chunks, rest) = values.as_chunks::<LANES>();
     for chunk in chunks {
         for lane in 0..LANES {
-            lanes[lane] = if chunk[lane] > lanes[lane] { chunk[lane] } else { lanes[lane] };
+            lanes[lane] = if chunk[lane] > lanes[lane] {
+                chunk[lane]
+            } else {
+                lanes[lane]
+            };
         }
     }
     for (lane, value) in lanes.iter_mut().zip(rest) {
@@ -162,8 +166,14 @@ mod tests {
         for count in [0, 1, 15, 16, 17, 100] {
             let values: Vec<f32> = (0..count).map(|i| ((i * 37) % 19) as f32 - 9.0).collect();
             assert_eq!(sum(&values, |x| x), values.iter().sum::<f32>());
-            assert_eq!(sum_pairs(&values, &values, |x, y| x * y), values.iter().map(|x| x * x).sum::<f32>());
-            assert_eq!(largest(&values), values.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+            assert_eq!(
+                sum_pairs(&values, &values, |x, y| x * y),
+                values.iter().map(|x| x * x).sum::<f32>()
+            );
+            assert_eq!(
+                largest(&values),
+                values.iter().copied().fold(f32::NEG_INFINITY, f32::max)
+            );
         }
     }
 }
