@@ -194,10 +194,12 @@ impl DeviceSpec {
 
     /// The device for a person: `cpu (AMD EPYC 9B14)`.
     pub fn describe(&self) -> String {
-        match list().into_iter().find(|found| found.spec == *self) {
-            Some(found) => format!("{self} ({})", found.name),
-            None => self.to_string(),
-        }
+        // the processor is known without asking graphics drivers, which are slow and may print
+        let found = match self.class {
+            Class::Cpu => Some(processor()),
+            _ => list().into_iter().find(|found| found.spec == *self),
+        };
+        found.map_or_else(|| self.to_string(), |found| format!("{self} ({})", found.name))
     }
 }
 
@@ -238,6 +240,15 @@ impl<'de> Deserialize<'de> for DeviceSpec {
 /// Whether a tensor's device computes on the CPU, where fused operations run.
 pub(crate) fn is_cpu(device: &Device) -> bool {
     device.clone().without_autodiff() == Device::flex()
+}
+
+/// Keeps harmless lines of graphics drivers off the screen: Mesa prints two where `XDG_RUNTIME_DIR`
+/// is unset, as it is on servers and in CI. Call it first, while the process has one thread.
+pub fn quiet_drivers() {
+    if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: called at the start of the process, before any thread that could read the environment.
+        unsafe { std::env::set_var("XDG_RUNTIME_DIR", std::env::temp_dir()) };
+    }
 }
 
 /// All devices of this machine that are built in, best first, the CPU last before software GPUs.

@@ -101,7 +101,11 @@ impl<'a> Walk<'a> {
         let own = self.resolve(schema);
         let references: Vec<_> = list(own, "x-artifact").iter().filter_map(Value::as_str).collect();
         if !references.is_empty() {
-            return format!("reference to a {}", references.join(" or "));
+            let named = references.iter().map(|name| match name.ends_with('s') {
+                true => (*name).to_owned(), // generations, scores
+                false => format!("a {name}"),
+            });
+            return format!("reference to {}", alternatives(named));
         }
         if own.get("x-path").is_some() {
             return "path".into();

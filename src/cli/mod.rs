@@ -29,6 +29,7 @@ use arguments::{Cli, Command};
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    crate::device::quiet_drivers();
     let Cli { global, command } = Cli::parse();
     let outcome = match command {
         Command::Run(arguments) => run::run(&global, &arguments),

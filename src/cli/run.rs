@@ -1,5 +1,6 @@
 //! `fragua run`.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context;
@@ -85,6 +86,13 @@ fn summary(record: &RunRecord) {
         Outcome::Done => {}
     }
     if let Some(report) = &record.report {
-        line(format!("report: {report}"));
+        line(format!("report: {}", from_here(report)));
     }
+}
+
+/// A path as short as it can be written here.
+fn from_here(path: &str) -> String {
+    let here = std::env::current_dir().ok();
+    let below = here.and_then(|here| Path::new(path).strip_prefix(here).ok().map(Path::to_owned));
+    below.map_or_else(|| path.to_owned(), |below| below.display().to_string())
 }

@@ -18,7 +18,7 @@ use crate::store::{StoreError, write_atomic};
 const PLACE: &str = r#"<script type="application/json" id="run-facts">null</script>"#;
 
 /// Copies every report that is made to `reports/PIPELINE/` (with several, to a folder each below
-/// it). The path of the (last) page.
+/// it). The absolute path of the (last) page.
 pub(super) fn export(
     pipeline: &Pipeline,
     made: &[Option<Arc<Made>>],
@@ -29,6 +29,7 @@ pub(super) fn export(
     let all: Vec<_> = all
         .filter(|(instance, _)| instance.kind.output == ArtifactType::Report)
         .collect();
+    let reports = std::path::absolute(reports).map_err(StoreError::file("find", reports))?;
     let root = reports.join(file_name(&pipeline.name));
     let mut page = None;
     for (instance, made) in &all {

@@ -110,7 +110,7 @@ impl ModelSettings {
     pub fn validate(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         let kv_heads = self.kv_heads.unwrap_or(self.heads);
-        if self.heads == 0 || self.width % self.heads != 0 {
+        if self.heads == 0 || !self.width.is_multiple_of(self.heads) {
             problems.push(
                 Problem::at(
                     "heads",
@@ -118,7 +118,7 @@ impl ModelSettings {
                 )
                 .help("take a width that is a multiple of the heads"),
             );
-        } else if self.architecture == Architecture::Llama && (self.width / self.heads) % 2 != 0 {
+        } else if self.architecture == Architecture::Llama && !(self.width / self.heads).is_multiple_of(2) {
             problems.push(
                 Problem::at(
                     "heads",
@@ -130,7 +130,7 @@ impl ModelSettings {
                 .help("take an even width / heads"),
             );
         }
-        if kv_heads == 0 || self.heads % kv_heads != 0 {
+        if kv_heads == 0 || !self.heads.is_multiple_of(kv_heads) {
             problems.push(
                 Problem::at(
                     "kv_heads",

@@ -220,7 +220,7 @@ fn a_cache_continues_as_the_whole_would() {
     for architecture in ARCHITECTURES {
         let model = Model::init(&config(architecture), Seed::root(2), &device);
         let tokens = random_tokens(1, 20, 61).remove(0);
-        let whole = floats(model.logits(tensor(&[tokens.clone()], &device), None));
+        let whole = floats(model.logits(tensor(std::slice::from_ref(&tokens), &device), None));
         let mut cache = Cache::new(model.config(), 20, &device);
         let mut start = 0;
         for end in [7, 8, 9, 14, 20] {

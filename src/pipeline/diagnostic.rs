@@ -202,7 +202,7 @@ pub struct Diagnostics(pub Vec<Diagnostic>);
 impl Diagnostics {
     /// In file order, each once: a matrix finds the same problem many times.
     pub(super) fn sorted(mut list: Vec<Diagnostic>) -> Self {
-        list.sort_by(|a, b| (a.span.start, a.span.end).cmp(&(b.span.start, b.span.end)));
+        list.sort_by_key(|one| (one.span.start, one.span.end));
         let mut kept: Vec<Diagnostic> = Vec::with_capacity(list.len());
         for diagnostic in list {
             if !kept.iter().any(|earlier| earlier.same_as(&diagnostic)) {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::check::{Fault, check};
 use super::diagnostic::{Diagnostic, Source, Span};
-use super::read::as_json;
+use super::meaning::as_json;
 use super::structure;
 use super::tree::{Content, Node};
 use crate::step::Kind;

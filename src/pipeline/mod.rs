@@ -10,6 +10,7 @@
 //! The room knows kinds only through [`crate::step::Kind`]: the registry is passed in.
 
 mod check;
+mod complaint;
 mod diagnostic;
 mod file;
 mod graph;
@@ -17,6 +18,8 @@ mod instance;
 mod join;
 mod load;
 mod matrix;
+mod meaning;
+mod parameters;
 mod read;
 mod reference;
 mod resolve;

@@ -7,11 +7,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, StrInput};
-use serde_json::Value;
-
 use super::diagnostic::{Diagnostic, Source, Span};
+use super::meaning::{compare, plain};
 use super::tree::{Content, Entry, Node};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, StrInput};
 
 /// Larger is not a pipeline file.
 pub(super) const MAXIMUM_BYTES: usize = 1 << 20;
@@ -140,7 +139,12 @@ impl<'a> Reader<'a> {
             Event::Alias(anchor) => return self.alias(anchor, span),
             Event::Scalar(text, style, anchor, tag) => {
                 let content = if style == ScalarStyle::Plain {
-                    self.plain(&text, span)
+                    plain(&text).unwrap_or_else(|| {
+                        let message = format!("`{text}` is not a number that settings can hold");
+                        self.problems
+                            .push(self.source.error(span, message).help("write a finite number"));
+                        Content::Unknown
+                    })
                 } else {
                     Content::Text(text.into_owned())
                 };
@@ -275,35 +279,6 @@ impl<'a> Reader<'a> {
             }
         }
     }
-
-    /// What a plain scalar means, as serde_yaml reads it.
-    fn plain(&mut self, text: &str, span: Span) -> Content {
-        // as a document of their own these would be markers
-        if text.starts_with("---") || text.starts_with("...") {
-            return Content::Text(text.to_owned());
-        }
-        match serde_yaml::from_str::<serde_yaml::Value>(text) {
-            Ok(serde_yaml::Value::Null) => Content::Null,
-            Ok(serde_yaml::Value::Bool(value)) => Content::Bool(value),
-            Ok(serde_yaml::Value::Number(value)) => {
-                let number = value
-                    .as_u64()
-                    .map(Into::into)
-                    .or_else(|| value.as_i64().map(Into::into))
-                    .or_else(|| value.as_f64().and_then(serde_json::Number::from_f64));
-                number.map_or_else(
-                    || {
-                        let message = format!("`{text}` is not a number that settings can hold");
-                        self.problems
-                            .push(self.source.error(span, message).help("write a finite number"));
-                        Content::Unknown
-                    },
-                    Content::Number,
-                )
-            }
-            _ => Content::Text(text.to_owned()),
-        }
-    }
 }
 
 fn size(node: &Node) -> usize {
@@ -314,54 +289,11 @@ fn size(node: &Node) -> usize {
     }
 }
 
-/// Holds the tree against serde_yaml's reading of the same text.
-fn compare(source: &Arc<Source>, root: &Node) -> Result<(), Diagnostic> {
-    let other = as_json(&source.text).map_err(|error| {
-        let span = error.location().map_or_else(Span::default, |location| {
-            let start = location.index().min(source.text.len());
-            Span { start, end: start }
-        });
-        source.error(span, format!("this is not YAML: {error}"))
-    })?;
-    match difference(root, &other) {
-        None => Ok(()),
-        Some((node, other)) => {
-            let message = format!("this can be read in two ways, as {} or as {other}", node.describe());
-            Err(source
-                .error(node.span, message)
-                .help("write it plainly, or put it in quotes"))
-        }
-    }
-}
-
-/// The text as serde_yaml reads it, `<<` merged.
-pub(super) fn as_json(text: &str) -> Result<Value, serde_yaml::Error> {
-    let mut value: serde_yaml::Value = serde_yaml::from_str(text)?;
-    value.apply_merge()?;
-    serde_yaml::from_value(value)
-}
-
-fn difference<'a, 'v>(node: &'a Node, value: &'v Value) -> Option<(&'a Node, &'v Value)> {
-    match (&node.content, value) {
-        (Content::List(items), Value::Array(values)) if items.len() == values.len() => items
-            .iter()
-            .zip(values)
-            .find_map(|(item, value)| difference(item, value)),
-        (Content::Map(entries), Value::Object(map)) if entries.len() == map.len() => {
-            entries.iter().find_map(|entry| match map.get(&entry.key) {
-                Some(value) => difference(&entry.value, value),
-                None => Some((node, value)),
-            })
-        }
-        (Content::List(_) | Content::Map(_), _) => Some((node, value)),
-        _ => (node.to_value() != *value).then_some((node, value)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use serde_json::Value;
     use std::path::Path;
 
     fn tree(text: &str) -> Result<(Node, Vec<Diagnostic>), Diagnostic> {

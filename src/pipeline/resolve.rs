@@ -8,10 +8,10 @@ use super::diagnostic::{Diagnostic, Source, Span};
 use super::graph::StepGraph;
 use super::join::{NoRow, Row, rows};
 use super::reference::Reference;
-use super::suggest::{listed, suggest};
+use super::suggest::listed;
 use super::variant::{StepDraft, Variant};
 use crate::pipeline::check::artifact_words;
-use crate::step::{ArtifactType, Input, Kind, Step, axes_label};
+use crate::step::{ArtifactType, Input, Kind, Step};
 
 /// An instance while the file may still be wrong.
 pub(super) struct Draft {
@@ -57,9 +57,9 @@ pub(super) struct Resolver<'a> {
     /// Derived instances by what they are.
     pub known: BTreeMap<String, usize>,
     /// The steps in file order, with what each makes where that is known.
-    makes: Vec<(String, Option<ArtifactType>)>,
+    pub makes: Vec<(String, Option<ArtifactType>)>,
     /// Instances of each step; `None` for steps that could not be resolved.
-    by_step: BTreeMap<String, Option<Vec<usize>>>,
+    pub by_step: BTreeMap<String, Option<Vec<usize>>>,
 }
 
 impl<'a> Resolver<'a> {
@@ -169,60 +169,6 @@ impl<'a> Resolver<'a> {
         )
     }
 
-    fn reference_error(&self, variant: &Variant, reference: &Reference, message: String) -> Diagnostic {
-        variant.with.locate(&reference.path).node.error(self.source, message)
-    }
-
-    /// The other steps that make, or may make, what a reference's field takes.
-    fn makers(&self, step: &StepDraft, reference: &Reference) -> Vec<&str> {
-        let fits = |made: ArtifactType| reference.types.iter().any(|name| name == made.name());
-        let others = self.makes.iter().filter(|(name, _)| *name != step.name);
-        others
-            .filter(|(_, made)| made.is_none_or(fits))
-            .map(|(name, _)| name.as_str())
-            .collect()
-    }
-
-    fn no_such_step(&mut self, step: &StepDraft, variant: &Variant, reference: &Reference) {
-        let (field, name) = (reference.path.join("."), &reference.name.step);
-        let text = variant.with.locate(&reference.path).node.text().unwrap_or(name);
-        let message = format!("step `{}` reads `{field}` from `{text}`: no such step", step.name);
-        let fitting = self.makers(step, reference);
-        let near = suggest(name, fitting.iter().copied())
-            .or_else(|| suggest(name, self.makes.iter().map(|(name, _)| name.as_str())));
-        let types: Vec<&str> = reference.types.iter().map(String::as_str).collect();
-        let help = match (near, listed(fitting)) {
-            (Some(near), _) => format!("did you mean `{near}`?"),
-            (None, names) if names.is_empty() => format!("add a step that makes {}", artifact_words(&types)),
-            (None, names) => format!("these make {}: {names}", artifact_words(&types)),
-        };
-        let problem = self.reference_error(variant, reference, message).help(help);
-        self.problems.push(problem);
-    }
-
-    fn cycle(&mut self, steps: &[StepDraft], cycle: &[usize]) {
-        let (first, next) = (&steps[cycle[0]], &steps[cycle[1 % cycle.len()]]);
-        let names: Vec<&str> = cycle
-            .iter()
-            .chain(&cycle[..1])
-            .map(|index| steps[*index].name.as_str())
-            .collect();
-        let message = if cycle.len() == 1 {
-            format!("step `{}` reads itself: `{}`", first.name, names.join(" → "))
-        } else {
-            format!("these steps wait for each other: `{}`", names.join(" → "))
-        };
-        let reading = first.variants.iter().find_map(|variant| {
-            let reference = variant
-                .references
-                .iter()
-                .find(|reference| reference.name.step == next.name)?;
-            Some(self.reference_error(variant, reference, message.clone()))
-        });
-        let problem = reading.unwrap_or_else(|| self.source.error(first.key, message));
-        self.problems.push(problem.help("let one of them read another step"));
-    }
-
     /// Whether a reference's step makes what its field takes. A model's `tokenizer` is a tokenizer.
     fn type_fits(&mut self, step: &StepDraft, variant: &Variant, reference: &Reference, instances: &[usize]) -> bool {
         let Some(made) = instances.first().map(|index| self.drafts[*index].kind.output) else {
@@ -253,46 +199,6 @@ impl<'a> Resolver<'a> {
         let problem = self.reference_error(variant, reference, message).maybe_help(help);
         self.problems.push(problem);
         false
-    }
-
-    fn no_row(&self, step: &StepDraft, variant: &Variant, no_row: &NoRow) -> Diagnostic {
-        let (number, what) = match no_row {
-            NoRow::TooMany => {
-                let message = format!(
-                    "step `{}` comes to more than {} instances",
-                    step.name,
-                    super::matrix::MAXIMUM_INSTANCES
-                );
-                return self
-                    .source
-                    .error(step.key, message)
-                    .help("shorten an axis of its matrix or of what it reads");
-            }
-            NoRow::NotChosen(number) => (*number, "has no instance with these axes".to_owned()),
-            NoRow::Apart(number) => {
-                let axes = axes_label(&variant.axes);
-                (
-                    *number,
-                    format!("has no instance that goes with {axes} and with what else it reads"),
-                )
-            }
-        };
-        let reference = &variant.references[number];
-        let text = variant.with.locate(&reference.path).node.text().unwrap_or_default();
-        let field = reference.path.join(".");
-        let message = format!(
-            "step `{}` reads `{field}` from `{text}`: `{}` {what}",
-            step.name, reference.name.step
-        );
-        let instances = self.by_step.get(&reference.name.step).and_then(Option::as_ref);
-        let names = listed(
-            instances
-                .into_iter()
-                .flatten()
-                .map(|index| self.drafts[*index].name.as_str()),
-        );
-        self.reference_error(variant, reference, message)
-            .help(format!("there are {names}"))
     }
 
     fn parts_exist(&mut self, step: &StepDraft, variant: &Variant, row: &Row) -> bool {

@@ -29,15 +29,16 @@ impl Encoded {
     pub fn open(root: &Path) -> anyhow::Result<Self> {
         let splits = splits(root)?;
         let find = |name: &str| splits.iter().find(|(split, _)| split == name);
-        let (name, folder) = match (find(TRAIN), splits.as_slice()) {
-            (Some(train), _) | (None, [train]) => train,
-            (None, _) => {
-                let names: Vec<_> = splits.iter().map(|(name, _)| name.as_str()).collect();
-                anyhow::bail!(
-                    "the data have the splits {}, and no `{TRAIN}` to learn from",
-                    names.join(", ")
-                );
-            }
+        let only = match splits.as_slice() {
+            [only] => Some(only),
+            _ => None,
+        };
+        let Some((name, folder)) = find(TRAIN).or(only) else {
+            let names: Vec<_> = splits.iter().map(|(name, _)| name.as_str()).collect();
+            anyhow::bail!(
+                "the data have the splits {}, and no `{TRAIN}` to learn from",
+                names.join(", ")
+            );
         };
         let validation = find(VALIDATION)
             .map(|(_, folder)| TokenFile::open(folder))

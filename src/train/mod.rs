@@ -14,6 +14,7 @@ pub mod evaluation;
 pub mod examples;
 pub mod gradients;
 pub mod optimizer;
+mod pace;
 pub mod record;
 pub mod run;
 pub mod schedule;

@@ -10,9 +10,10 @@ use super::error::TrainError;
 use super::evaluation::{Split, scalar, sequences};
 use super::gradients::{Gradients, Place};
 use super::optimizer::AdamW;
+use super::pace::{Pace, thousands};
 use super::record::{Progress, Summary};
 use super::settings::{Plan, TrainSettings};
-use crate::models::Model;
+use crate::models::{Model, Weight};
 use crate::step::{Context, Interrupted};
 
 /// A training: what to train, on what, how.
@@ -48,8 +49,6 @@ pub struct Outcome {
     pub summary: Summary,
 }
 
-/// How often progress is told.
-const TELL_EVERY: Duration = Duration::from_millis(300);
 /// How often a checkpoint is made when the settings do not say.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 
@@ -261,67 +260,5 @@ fn track(model: &mut Model, gradients: bool) {
 
 /// The weights of a model without autodiff, shared with it.
 fn weights_of(model: &Model) -> Vec<Tensor<2>> {
-    model.weights().into_iter().map(|weight| weight.value()).collect()
-}
-
-/// How fast training goes, for the screen only; evaluations and checkpoints are left out.
-struct Pace {
-    tokens: u64,
-    since: Instant,
-    told: Instant,
-    last: f64,
-}
-
-impl Pace {
-    fn new() -> Self {
-        let now = Instant::now();
-        Self {
-            tokens: 0,
-            since: now,
-            told: now,
-            last: 0.0,
-        }
-    }
-
-    fn count(&mut self, tokens: u64) {
-        self.tokens += tokens;
-    }
-
-    /// Leaves out time that was not training.
-    fn skip(&mut self, time: Duration) {
-        self.since += time;
-    }
-
-    /// Tokens a second since it was last told, or as then while nothing was counted.
-    fn rate(&self) -> f64 {
-        let seconds = self.since.elapsed().as_secs_f64();
-        if self.tokens == 0 || seconds <= 0.0 {
-            return self.last;
-        }
-        (self.tokens as f64 / seconds * 10.0).round() / 10.0
-    }
-
-    /// The pace, if it is time to tell it.
-    fn tell(&mut self, now: bool) -> Option<f64> {
-        if !now && self.told.elapsed() < TELL_EVERY {
-            return None;
-        }
-        self.last = self.rate();
-        let time = Instant::now();
-        (self.tokens, self.since, self.told) = (0, time, time);
-        Some(self.last)
-    }
-}
-
-/// `7,120`
-fn thousands(value: f64) -> String {
-    let digits = format!("{:.0}", value.max(0.0));
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    model.weights().into_iter().map(Weight::value).collect()
 }

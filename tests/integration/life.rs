@@ -8,7 +8,9 @@ use crate::support::Sandbox;
 fn a_run_ends_in_a_report_and_a_second_one_executes_nothing() {
     let sandbox = Sandbox::tiny();
     let first = sandbox.run(&[]);
-    assert!(first["executed"].as_u64().unwrap() >= 19, "{first}");
+    // Tiny models answer alike: equal generations have one score, so some instances are known at once.
+    let all = first["executed"].as_u64().unwrap() + first["cached"].as_u64().unwrap();
+    assert_eq!(all, 20, "{first}");
     assert_eq!(first["failed"], 0);
     let page = std::fs::read_to_string(first["report"].as_str().unwrap()).unwrap();
     assert!(
@@ -22,7 +24,7 @@ fn a_run_ends_in_a_report_and_a_second_one_executes_nothing() {
 
     let second = sandbox.run(&[]);
     assert_eq!(second["executed"], 0, "{second}");
-    assert_eq!(second["cached"], first["executed"]);
+    assert_eq!(second["cached"], all);
     assert!(second["seconds"].as_f64().unwrap() < 1.0, "{second}");
     assert!(sandbox.plan(&[]).values().all(|state| state == "cached"));
 }
@@ -70,7 +72,7 @@ fn two_stores_and_two_thread_counts_give_the_same_bytes() {
     let first = one.run(&["--threads", "1"]);
     let second = two.run(&["--threads", "2"]);
     let (first, second) = (one.digests(&first), two.digests(&second));
-    assert!(first.len() >= 19);
+    assert_eq!(first.len(), 20);
     assert_eq!(first, second);
 }
 

@@ -11,6 +11,7 @@ fn root() -> &'static Path {
 #[test]
 fn every_shipped_pipeline_is_planned() {
     let sandbox = Sandbox::tiny();
+    let text = format!("text={}", sandbox.path().join("rows.jsonl").display());
     let mut count = 0;
     for entry in std::fs::read_dir(root().join("pipelines")).unwrap() {
         let path = entry.unwrap().path();
@@ -19,7 +20,7 @@ fn every_shipped_pipeline_is_planned() {
         }
         let mut arguments = vec!["plan", path.to_str().unwrap(), "--json", "--device", "cpu"];
         if path.ends_with("shakespeare.yaml") {
-            arguments.extend(["--set", "text=rows.jsonl"]);
+            arguments.extend(["--set", &text]);
         }
         let outcome = sandbox.fragua(&arguments);
         assert_eq!(

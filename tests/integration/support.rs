@@ -188,9 +188,9 @@ impl Sandbox {
             for entry in std::fs::read_dir(folder).into_iter().flatten() {
                 let path = entry.unwrap().path();
                 if path.is_dir() {
-                    walk(&path, files)
+                    walk(&path, files);
                 } else {
-                    files.push(path)
+                    files.push(path);
                 }
             }
         }

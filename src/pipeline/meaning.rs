@@ -1,0 +1,73 @@
+//! What YAML means, asked of serde_yaml: plain scalars one by one, and the whole text beside the
+//! tree that was read from it.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::diagnostic::{Diagnostic, Source, Span};
+use super::tree::{Content, Node};
+
+/// What a plain scalar is, as serde_yaml reads it; `None` for a number that settings cannot hold.
+pub(super) fn plain(text: &str) -> Option<Content> {
+    // as a document of their own these would be markers
+    if text.starts_with("---") || text.starts_with("...") {
+        return Some(Content::Text(text.to_owned()));
+    }
+    Some(match serde_yaml::from_str::<serde_yaml::Value>(text) {
+        Ok(serde_yaml::Value::Null) => Content::Null,
+        Ok(serde_yaml::Value::Bool(value)) => Content::Bool(value),
+        Ok(serde_yaml::Value::Number(value)) => {
+            let whole = value
+                .as_u64()
+                .map(Into::into)
+                .or_else(|| value.as_i64().map(Into::into));
+            Content::Number(whole.or_else(|| value.as_f64().and_then(serde_json::Number::from_f64))?)
+        }
+        _ => Content::Text(text.to_owned()),
+    })
+}
+
+/// Holds the tree against serde_yaml's reading of the same text.
+pub(super) fn compare(source: &Arc<Source>, root: &Node) -> Result<(), Diagnostic> {
+    let other = as_json(&source.text).map_err(|error| {
+        let span = error.location().map_or_else(Span::default, |location| {
+            let start = location.index().min(source.text.len());
+            Span { start, end: start }
+        });
+        source.error(span, format!("this is not YAML: {error}"))
+    })?;
+    match difference(root, &other) {
+        None => Ok(()),
+        Some((node, other)) => {
+            let message = format!("this can be read in two ways, as {} or as {other}", node.describe());
+            Err(source
+                .error(node.span, message)
+                .help("write it plainly, or put it in quotes"))
+        }
+    }
+}
+
+/// The text as serde_yaml reads it, `<<` merged.
+pub(super) fn as_json(text: &str) -> Result<Value, serde_yaml::Error> {
+    let mut value: serde_yaml::Value = serde_yaml::from_str(text)?;
+    value.apply_merge()?;
+    serde_yaml::from_value(value)
+}
+
+fn difference<'a, 'v>(node: &'a Node, value: &'v Value) -> Option<(&'a Node, &'v Value)> {
+    match (&node.content, value) {
+        (Content::List(items), Value::Array(values)) if items.len() == values.len() => items
+            .iter()
+            .zip(values)
+            .find_map(|(item, value)| difference(item, value)),
+        (Content::Map(entries), Value::Object(map)) if entries.len() == map.len() => {
+            entries.iter().find_map(|entry| match map.get(&entry.key) {
+                Some(value) => difference(&entry.value, value),
+                None => Some((node, value)),
+            })
+        }
+        (Content::List(_) | Content::Map(_), _) => Some((node, value)),
+        _ => (node.to_value() != *value).then_some((node, value)),
+    }
+}
