@@ -412,3 +412,46 @@ fn threads_do_not_change_bits() {
         assert!(run(threads) == one, "{threads} threads");
     }
 }
+
+/// Runs where `FRAGUA_TEST_DEVICE` names a device (`gpu:0`): shader compilation makes it slow.
+#[test]
+fn another_device_gives_what_the_cpu_gives() {
+    let Ok(name) = std::env::var("FRAGUA_TEST_DEVICE") else {
+        println!("skipped: FRAGUA_TEST_DEVICE names no device");
+        return;
+    };
+    let other = DeviceSpec::parse(&name).unwrap().open().unwrap();
+    for architecture in ARCHITECTURES {
+        let config = ModelConfig {
+            dropout: 0.1,
+            ..config(architecture)
+        };
+        let run = |device: &Device| {
+            let model = Model::init(&config, Seed::root(8), &device.clone().autodiff());
+            let tokens = random_tokens(2, 20, 61);
+            let targets = tensor(&targets(&tokens), model.device());
+            let tokens = tensor(&tokens, model.device());
+            let logits = floats(model.logits(tokens.clone(), None));
+            let loss = model.loss(tokens, targets, Some(Seed::root(9)));
+            let gradients = model.gradients(&mut loss.backward());
+            let gradients: Vec<_> = gradients.into_iter().map(floats).collect();
+            let model = Model::init(&config, Seed::root(8), device);
+            let mut cache = Cache::new(&config, 20, device);
+            let first = random_tokens(1, 6, 61);
+            model.step(tensor(&first, device), &mut cache);
+            let next = floats(model.step(tensor(&[vec![5]], device), &mut cache));
+            let mut all = vec![logits, next];
+            all.extend(gradients);
+            all
+        };
+        for (cpu, other) in run(&cpu()).iter().zip(&run(&other)) {
+            let largest = cpu.iter().fold(1e-3f32, |largest, x| largest.max(x.abs()));
+            for (cpu, other) in cpu.iter().zip(other) {
+                assert!(
+                    (cpu - other).abs() < 2e-4 * largest,
+                    "{architecture:?}: {other} for {cpu}"
+                );
+            }
+        }
+    }
+}
