@@ -133,7 +133,7 @@ impl Coordinator<'_> {
             lineage,
             pipeline,
             seed: dependencies.seed.clone(),
-            device: self.options.device,
+            device: *self.options.device,
             threads: (self.options.threads / self.options.jobs).max(1),
             checkpoints: claim.checkpoints()?,
         })
