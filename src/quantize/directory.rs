@@ -1,16 +1,14 @@
 //! A model directory in, a smaller model directory out.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use half::{bf16, f16};
 use rayon::prelude::*;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
+use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::int8::{Channel, Int8};
+use super::tensor::Quantized;
 use super::{ErrorSums, Format, Granularity, WeightError};
 
 /// The files of a model directory beside weights and configuration, copied as they are.
@@ -21,9 +19,6 @@ const COMPANIONS: &[&str] = &[
     "generation_config.json",
     "chat_template.jinja",
 ];
-
-/// GPT-2's `Conv1D` weights, which are `[in, out]` in Hugging Face's files.
-const CONV1D: &[&str] = &["c_attn.weight", "c_proj.weight", "c_fc.weight"];
 
 /// What is wrong with a model that is to be quantized.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +81,7 @@ pub struct Quantization {
     pub bytes_after: u64,
     /// The part of the bytes that was saved: 1 - after / before.
     pub saving: f64,
-    /// The error over all weights together.
+    /// The error over all weights that are stored in the format: what stays f32 is not in it.
     pub error: WeightError,
     /// Each tensor, by name.
     pub tensors: Vec<TensorQuantization>,
@@ -152,9 +147,8 @@ pub fn quantize(
         }
     }
 
-    let sums = tensors
-        .iter()
-        .fold(ErrorSums::default(), |sums, tensor| sums.and(tensor.sums));
+    let sums = tensors.iter().filter(|tensor| tensor.smaller);
+    let sums = sums.fold(ErrorSums::default(), |sums, tensor| sums.and(tensor.sums));
     let quantization = Quantization {
         version: 1,
         format,
@@ -168,135 +162,6 @@ pub fn quantize(
     let value = serde_json::to_value(&quantization).expect("a record of plain values");
     write_json(&target.join("quantization.json"), &value)?;
     Ok(quantization)
-}
-
-/// One tensor, smaller.
-struct Quantized {
-    stored: Vec<(String, Stored)>,
-    sums: ErrorSums,
-    report: TensorQuantization,
-}
-
-impl Quantized {
-    fn new(
-        name: &str,
-        view: &TensorView<'_>,
-        format: Format,
-        granularity: Granularity,
-        conv1d: bool,
-    ) -> Result<Self, QuantizeError> {
-        let exact = floats(name, view)?;
-        if exact.iter().any(|value| !value.is_finite()) {
-            return Err(QuantizeError::NotFinite(name.to_owned()));
-        }
-        let shape = view.shape().to_vec();
-        let tensor = |dtype, data| Stored {
-            dtype,
-            shape: shape.clone(),
-            data,
-        };
-        let (back, stored) = match format {
-            Format::Fp16 => {
-                let halves: Vec<f16> = exact.iter().map(|&value| f16::from_f32(value)).collect();
-                if halves.iter().any(|half| half.is_infinite()) {
-                    return Err(QuantizeError::TooLarge(name.to_owned()));
-                }
-                let data = halves.iter().flat_map(|half| half.to_le_bytes()).collect();
-                let back = halves.iter().map(|half| half.to_f32()).collect();
-                (back, vec![(name.to_owned(), tensor(Dtype::F16, data))])
-            }
-            Format::Bf16 => {
-                let halves: Vec<bf16> = exact.iter().map(|&value| bf16::from_f32(value)).collect();
-                if halves.iter().any(|half| half.is_infinite()) {
-                    return Err(QuantizeError::NotFinite(name.to_owned())); // beyond f32's largest, rounded
-                }
-                let data = halves.iter().flat_map(|half| half.to_le_bytes()).collect();
-                let back = halves.iter().map(|half| half.to_f32()).collect();
-                (back, vec![(name.to_owned(), tensor(Dtype::BF16, data))])
-            }
-            Format::Int8 if shape.len() == 2 => {
-                let channel = if conv1d && CONV1D.iter().any(|end| name.ends_with(end)) {
-                    Channel::Column
-                } else {
-                    Channel::Row
-                };
-                let int8 = Int8::quantize(&exact, shape[1], channel, granularity);
-                let back = int8.dequantize(shape[1], channel, granularity);
-                let data = int8.values.iter().map(|value| value.cast_unsigned()).collect();
-                let scale = Stored {
-                    dtype: Dtype::F32,
-                    shape: vec![int8.scales.len()],
-                    data: little_endian(&int8.scales),
-                };
-                let stored = vec![
-                    (name.to_owned(), tensor(Dtype::I8, data)),
-                    (format!("{name}_scale"), scale),
-                ];
-                (back, stored)
-            }
-            Format::Int8 => {
-                let data = little_endian(&exact);
-                (exact.clone(), vec![(name.to_owned(), tensor(Dtype::F32, data))])
-            }
-        };
-        let sums = ErrorSums::of(&exact, &back);
-        let report = TensorQuantization {
-            name: name.to_owned(),
-            dtype: format!("{:?}", stored[0].1.dtype),
-            error: sums.error(),
-            shape,
-        };
-        Ok(Self { stored, sums, report })
-    }
-}
-
-/// A tensor as it goes into the file.
-struct Stored {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    data: Vec<u8>,
-}
-
-impl View for &Stored {
-    fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.data)
-    }
-
-    fn data_len(&self) -> usize {
-        self.data.len()
-    }
-}
-
-/// A tensor's values in f32, which holds each of the accepted types exactly.
-fn floats(name: &str, view: &TensorView<'_>) -> Result<Vec<f32>, QuantizeError> {
-    let data = view.data();
-    let pairs = || data.as_chunks::<2>().0.iter();
-    Ok(match view.dtype() {
-        Dtype::F32 => data
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|bytes| f32::from_le_bytes(*bytes))
-            .collect(),
-        Dtype::F16 => pairs().map(|bytes| f16::from_le_bytes(*bytes).to_f32()).collect(),
-        Dtype::BF16 => pairs().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()).collect(),
-        dtype => {
-            let name = name.to_owned();
-            return Err(QuantizeError::Dtype { name, dtype });
-        }
-    })
-}
-
-fn little_endian(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 /// The configuration of a model that is not quantized yet.

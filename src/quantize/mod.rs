@@ -9,6 +9,7 @@ mod directory;
 mod error;
 mod format;
 pub mod int8;
+mod tensor;
 
 pub use directory::{Quantization, QuantizeError, TensorQuantization, quantize};
 pub use error::{ErrorSums, WeightError};
