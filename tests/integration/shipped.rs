@@ -11,7 +11,8 @@ fn root() -> &'static Path {
 #[test]
 fn every_shipped_pipeline_is_planned() {
     let sandbox = Sandbox::tiny();
-    let text = format!("text={}", sandbox.path().join("rows.jsonl").display());
+    let text = format!("text={}", sandbox.path().join("plays.txt").display());
+    sandbox.write("plays.txt", "First Citizen: speak, speak.");
     let mut count = 0;
     for entry in std::fs::read_dir(root().join("pipelines")).unwrap() {
         let path = entry.unwrap().path();

@@ -5,7 +5,6 @@ mod finetuning;
 mod learning;
 mod reference;
 mod same_bytes;
-mod shakespeare;
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
