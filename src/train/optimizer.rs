@@ -13,6 +13,7 @@ const EPSILON: f32 = 1e-8;
 
 /// The running mean and mean square of one weight's gradient.
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "one a weight, a few dozen in all")]
 enum Moments {
     Host { mean: Vec<f32>, square: Vec<f32> },
     Device { mean: Tensor<2>, square: Tensor<2> },

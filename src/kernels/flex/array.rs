@@ -90,6 +90,7 @@ pub(crate) struct Shared<'a> {
 
 // SAFETY: the parts are taken by unsafe functions, whose callers promise that they are disjoint.
 unsafe impl Send for Shared<'_> {}
+// SAFETY: as for Send.
 unsafe impl Sync for Shared<'_> {}
 
 impl<'a> Shared<'a> {
