@@ -11,7 +11,7 @@ use super::file::{check_structure, typed};
 use super::parameters::{parameters, unused};
 use super::read::read;
 use super::resolve::{Draft, Resolver};
-use super::resolved::{Instance, Pipeline};
+use super::resolved::{Instance, Pipeline, Policy};
 use super::substitute::{Scope, Substitution};
 use super::tree::Node;
 use super::variant::{Drafter, StepDraft};
@@ -127,6 +127,8 @@ pub fn load_text(
             _ => Map::new(),
         },
         instances: instances.expect("an instance without work has left a problem"),
+        left_out: Vec::new(),
+        sources: vec![(path.to_owned(), text.to_owned())],
         warnings,
     })
 }
@@ -143,6 +145,7 @@ fn finished(draft: Draft, source: &Arc<Source>) -> Option<Instance> {
         seed: Seed::root(draft.seed),
         inputs: draft.inputs,
         derived: draft.derived,
+        policy: Policy::default(),
         at: source.position(draft.at.start),
     })
 }

@@ -35,6 +35,6 @@ mod variant;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Position, Severity};
 pub use load::{LoadOptions, load, load_text};
-pub use resolved::{Instance, Pipeline};
+pub use resolved::{Instance, LeftOut, Pipeline, Policy, Resources};
 pub use schema::schema;
 pub use suggest::suggest;

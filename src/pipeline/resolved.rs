@@ -1,8 +1,11 @@
 //! What a pipeline file comes to.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::diagnostic::{Diagnostic, Position};
@@ -24,6 +27,11 @@ pub struct Pipeline {
     pub params: Map<String, Value>,
     /// In an order in which they can run: each after what it reads.
     pub instances: Vec<Instance>,
+    /// Steps and instances that a `when:` leaves out, in file order.
+    pub left_out: Vec<LeftOut>,
+    /// The text of every file that the pipeline is written in, the named one first, for the record
+    /// of a run; paths as messages show them.
+    pub sources: Vec<(PathBuf, String)>,
     /// What is probably not meant: a parameter that nothing uses.
     pub warnings: Vec<Diagnostic>,
 }
@@ -50,8 +58,41 @@ pub struct Instance {
     pub inputs: Vec<(usize, Input)>,
     /// Whether a step had it added.
     pub derived: bool,
+    /// How it is to be run.
+    pub policy: Policy,
     /// Where the step's name stands in the file.
     pub at: Position,
+}
+
+/// How an instance is to be run. None of it can change the result, so none of it is in the key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// What it takes of the machine.
+    pub resources: Resources,
+    /// How often it is tried again after a failure.
+    pub retries: u32,
+    /// How long one attempt may take; after that it is stopped and has failed.
+    pub timeout: Option<Duration>,
+}
+
+/// What an instance takes of the machine while it runs; what is not given, the scheduler decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Threads.
+    pub cpus: Option<NonZeroUsize>,
+    /// Bytes of main memory.
+    pub memory: Option<u64>,
+    /// Graphics devices; 0 keeps it off them.
+    pub gpus: Option<u32>,
+}
+
+/// What a `when:` leaves out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// The step or instance.
+    pub name: String,
+    /// Why: `` when: params.quantize is false ``, or `` reads `int8`, which is left out ``.
+    pub reason: String,
 }
 
 impl fmt::Debug for Instance {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::kinds::KINDS;
 use crate::device::DeviceSpec;
 use crate::execute::{Local, Options, RunEvent, RunRecord, run};
-use crate::pipeline::{Instance, Pipeline, Position};
+use crate::pipeline::{Instance, Pipeline, Policy, Position};
 use crate::plan::{Plan, build};
 use crate::seed::Seed;
 use crate::step::Input;
@@ -84,6 +84,7 @@ impl Sandbox {
                 seed: Seed::root(42),
                 inputs,
                 derived: false,
+                policy: Policy::default(),
                 at: Position { line: 1, column: 1 },
             });
         }
@@ -94,6 +95,8 @@ impl Sandbox {
             file: self.path("small.yaml"),
             params: Map::new(),
             instances,
+            left_out: Vec::new(),
+            sources: Vec::new(),
             warnings: Vec::new(),
         }
     }
