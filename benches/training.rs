@@ -1,0 +1,135 @@
+//! How fast a training goes: one configuration, one round, one line of JSON.
+//!
+//! `cargo bench --bench training -- NAME ROUND_UPDATES` trains the configuration `NAME` on random
+//! tokens through the same loop as a pipeline does and prints tokens a second and the peak of
+//! resident memory. `benches/peers/training/compare.py` runs it in turn with PyTorch.
+#![expect(clippy::unwrap_used, reason = "a benchmark ends at what it did not expect")]
+
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use fragua::device::DeviceSpec;
+use fragua::models::{Model, ModelSettings, SpecialIds};
+use fragua::seed::Seed;
+use fragua::step::{Context, Needs};
+use fragua::train::batches::{Batch, Source};
+use fragua::train::gradients::Place;
+use fragua::train::{Task, TrainSettings, run};
+use rand::Rng;
+use serde_json::{Value, json};
+
+/// Training allocates as the program does.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Updates before the clock starts.
+const WARM: u64 = 5;
+
+/// Model settings, vocabulary, and sequences and tokens of a micro-batch.
+fn configuration(name: &str) -> (Value, usize, [usize; 2]) {
+    let model = |architecture: &str, layers: usize, heads: usize, width: usize, context: usize| {
+        json!({"architecture": architecture, "layers": layers, "heads": heads, "width": width, "context": context})
+    };
+    match name {
+        "nanogpt-cpu" => (model("gpt2", 4, 4, 128, 64), 65, [12, 64]),
+        "nanogpt-10m" => (model("gpt2", 6, 6, 384, 256), 65, [8, 256]),
+        "vocab-4096" => (model("gpt2", 4, 4, 128, 128), 4096, [16, 128]),
+        "llama-15m" => (model("llama", 6, 6, 288, 256), 32_000, [4, 256]),
+        _ => panic!("no configuration {name}: nanogpt-cpu, nanogpt-10m, vocab-4096, llama-15m"),
+    }
+}
+
+/// The same random tokens for every update, and the time of each call.
+struct Tokens {
+    batch: Batch,
+    times: Vec<Instant>,
+}
+
+impl Source for &mut Tokens {
+    fn updates_an_epoch(&self) -> f64 {
+        1e9
+    }
+
+    fn update(&mut self, _: u64) -> Vec<Batch> {
+        self.times.push(Instant::now());
+        vec![self.batch.clone()]
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let [name, updates] = arguments.as_slice() else {
+        panic!("NAME UPDATES");
+    };
+    let updates: u64 = updates.parse().unwrap();
+    let (settings, vocabulary, [sequences, width]) = configuration(name);
+    let settings: ModelSettings = serde_json::from_value(settings).unwrap();
+    let spec = DeviceSpec::CPU;
+    let device = spec.open().unwrap().autodiff();
+    let model = Model::init(&settings.config(vocabulary, SpecialIds::default()), Seed::root(1), &device);
+    let parameters = model.parameters();
+
+    let mut numbers = Seed::root(2).rng();
+    let rows: Vec<_> = (0..sequences)
+        .map(|_| {
+            let row: Vec<i32> = (0..=width)
+                .map(|_| numbers.random_range(0..i32::try_from(vocabulary).unwrap()))
+                .collect();
+            (row[..width].to_vec(), row[1..].to_vec())
+        })
+        .collect();
+    let mut tokens = Tokens {
+        batch: Batch::of(&rows),
+        times: Vec::new(),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let context = Context {
+        out: folder.path().join("out"),
+        checkpoints: folder.path().join("checkpoints"),
+        threads: rayon::current_num_threads(),
+        inputs: [].into(),
+        lineage: Vec::new(),
+        pipeline: (String::new(), String::new()),
+        needs: Needs {
+            seed: true,
+            device: true,
+            lineage: false,
+        },
+        seed: Seed::root(3),
+        device: spec,
+        sink: Box::new(|_| ()),
+        stop: Box::leak(Box::new(AtomicBool::new(false))),
+    };
+    let settings: TrainSettings = serde_json::from_value(json!({
+        "updates": WARM + updates, "batch_size": sequences, "warmup": 0, "checkpoint_every": 1_000_000_000,
+    }))
+    .unwrap();
+    let task = Task {
+        place: Place::of(model.device()),
+        model,
+        settings: &settings,
+        learning_rate: 1e-3,
+        source: Box::new(&mut tokens),
+        validation: None,
+        context: &context,
+    };
+    let outcome = run(task).unwrap();
+    let end = Instant::now();
+    let seconds = (end - tokens.times[usize::try_from(WARM).unwrap()]).as_secs_f64();
+    let counted = sequences * width * usize::try_from(updates).unwrap();
+    println!(
+        "{}",
+        json!({
+            "name": name, "parameters": parameters, "tokens_per_second": counted as f64 / seconds,
+            "milliseconds": 1e3 * seconds / updates as f64, "loss": outcome.summary.train_loss,
+            "peak_bytes": peak_bytes(),
+        })
+    );
+}
+
+/// The most memory that the process held at once (Linux).
+fn peak_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
