@@ -6,14 +6,19 @@
 //! lists, puts it into the store and enters the action. A [`Launcher`] is the way to start a worker.
 
 mod coordinator;
+mod death;
+mod decide;
 mod environment;
 mod event;
 mod export;
 mod finish;
 mod local;
 mod log;
+mod priority;
 mod record;
 mod run;
+mod running;
+mod slots;
 mod start;
 mod task;
 mod worker;
@@ -23,6 +28,7 @@ pub use event::RunEvent;
 pub use local::Local;
 pub use record::{InstanceRecord, Outcome, RunRecord, RunState};
 pub use run::{ExecuteError, Options, run};
+pub use slots::memory_of_the_machine;
 pub use task::{Ended, Exit, Job, Launcher, Task, WorkOutcome};
 pub use worker::work;
 

@@ -3,9 +3,9 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU32;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::coordinator::{Coordinator, Slot};
+use super::coordinator::Coordinator;
 use super::environment::Facts;
 use super::event::RunEvent;
 use super::export::export;
@@ -13,7 +13,6 @@ use super::record::{InstanceRecord, Outcome, RunRecord, RunState};
 use super::task::Launcher;
 use crate::device::DeviceSpec;
 use crate::pipeline::Pipeline;
-use crate::plan::Planner;
 use crate::store::{Store, StoreError, write_json};
 
 /// How to run.
@@ -24,8 +23,14 @@ pub struct Options<'a> {
     pub device_name: String,
     /// Threads for all workers together.
     pub threads: usize,
-    /// Workers at a time.
-    pub jobs: usize,
+    /// Workers at a time, if there is a limit besides what they take of the machine.
+    pub jobs: Option<usize>,
+    /// Bytes of main memory for all workers together, as far as their steps declare what they take.
+    pub memory: u64,
+    /// Whether a failure leaves the rest to go on, as far as it does not depend on what failed.
+    pub keep_going: bool,
+    /// How long a worker may take to stop after its timeout before it is ended.
+    pub grace: Duration,
     /// The command line, for the record.
     pub command: Vec<String>,
     /// Where reports are exported to.
@@ -69,17 +74,7 @@ pub fn run(
     let events = File::create(&path).map_err(|source| ExecuteError::Write { path, source })?;
     let record = new_record(pipeline, options, run, now);
     write_json(&folder.join(RunRecord::FILE), &record)?;
-    let mut coordinator = Coordinator {
-        pipeline,
-        store,
-        options,
-        planner: Planner::new(pipeline, store, options.device),
-        made: vec![None; pipeline.instances.len()],
-        slots: pipeline.instances.iter().map(|_| Slot::Waiting).collect(),
-        record,
-        listener: tell,
-        events,
-    };
+    let mut coordinator = Coordinator::new(pipeline, store, options, record, events, &folder, tell);
     coordinator.tell(&RunEvent::Started {
         run: coordinator.record.run.clone(),
         pipeline: pipeline.name.clone(),
@@ -87,7 +82,7 @@ pub fn run(
         threads: options.threads,
         instances: pipeline.instances.len(),
     });
-    let stopped = coordinator.work(launcher, &folder)?;
+    let stopped = coordinator.work(launcher)?;
     coordinator.record.outcome = if coordinator.record.count(RunState::Failed) > 0 {
         Outcome::Failed
     } else if stopped {

@@ -35,7 +35,7 @@ pub struct Decision {
 
 /// Decides, instance by instance.
 pub struct Planner<'a> {
-    pipeline: &'a Pipeline,
+    pub(super) pipeline: &'a Pipeline,
     store: &'a Store,
     device: &'a DeviceSpec,
     graph: Graph,
@@ -149,7 +149,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn history(&self) -> &[Action] {
+    pub(super) fn history(&self) -> &[Action] {
         // what cannot be read gives no reasons; each entry that matters is read again by its key
         self.history.get_or_init(|| self.store.actions().unwrap_or_default())
     }
@@ -185,7 +185,7 @@ impl<'a> Planner<'a> {
             implementation: instance.kind.version,
             fields,
             seed: needs.seed.then(|| instance.seed.to_hex()),
-            numerics: needs.device.then(|| self.device.numerics().into()),
+            numerics: needs.device.then(|| instance.device(self.device).numerics().into()),
             lineage,
         };
         Ok((dependencies, pending))

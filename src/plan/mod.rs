@@ -9,6 +9,7 @@ mod decide;
 mod graph;
 mod input;
 mod reason;
+mod seconds;
 
 pub use build::{Plan, Planned, State, build};
 pub use decide::{Decision, Made, Planner};

@@ -22,7 +22,7 @@ mod objects;
 mod runs;
 
 pub use actions::{Action, Environment};
-pub use attempts::{Attempt, Claim};
+pub use attempts::{Attempt, Claim, Holder};
 pub use dependencies::{Dependencies, canonical};
 pub use durable::{sync_tree, write_atomic, write_json};
 pub use error::StoreError;
