@@ -76,6 +76,8 @@ pub enum Command {
   fragua run pipelines/quickstart.yaml
   fragua run lab.yaml --set width=256 --set train.updates=500
   fragua run lab.yaml --device cpu --threads 2 --jobs 2
+  fragua run lab.yaml --until base      this step and what it needs
+  fragua run lab.yaml --force answers   again, although it is known
   fragua run lab.yaml --json | tail -1 | jq -r .report
 
 Ctrl-C once stops after the next checkpoint, twice stops now; the same command goes on later.")]
@@ -88,9 +90,10 @@ as it once was), blocked (it cannot run).
 
 Examples:
   fragua plan lab.yaml
-  fragua plan lab.yaml --set learning_rate=3e-4"
+  fragua plan lab.yaml --set learning_rate=3e-4
+  fragua plan lab.yaml --from tuned     of this step and what depends on it"
     )]
-    Plan(FileArguments),
+    Plan(PlanArguments),
 
     /// Check a pipeline file: every problem at once, each with its place
     #[command(after_help = "Examples:
@@ -144,13 +147,47 @@ pub struct FileArguments {
     pub set: Vec<(String, String)>,
 }
 
+/// What of a pipeline to run.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What to run (STEP is a step, an instance or its axes: answers[model=tuned])")]
+pub struct SelectionArguments {
+    /// This step and nothing else; what it reads must be known (repeatable, like the following)
+    #[arg(long, value_name = "STEP", conflicts_with_all = ["from", "until"])]
+    pub only: Vec<String>,
+
+    /// This step and what depends on it; what it reads must be known
+    #[arg(long, value_name = "STEP")]
+    pub from: Vec<String>,
+
+    /// This step and what it depends on; with --from, the way between the two
+    #[arg(long, value_name = "STEP")]
+    pub until: Vec<String>,
+
+    /// Run this step again although its result is known
+    #[arg(long, value_name = "STEP")]
+    pub force: Vec<String>,
+}
+
+/// `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    #[command(flatten)]
+    pub pipeline: FileArguments,
+
+    #[command(flatten)]
+    pub selection: SelectionArguments,
+}
+
 /// `run`.
 #[derive(Debug, Args)]
 pub struct RunArguments {
     #[command(flatten)]
     pub pipeline: FileArguments,
 
-    /// How many steps run side by side at most; one that declares no `resources: {cpus}` takes an Nth
+    #[command(flatten)]
+    pub selection: SelectionArguments,
+
+    /// How many steps run side by side at most, a number or auto; one that declares no `resources: {cpus}` takes an Nth
     /// of the threads. auto: as many as fit by the cpus that they declare; one that declares none
     /// takes all threads
     #[arg(long, value_name = "N", default_value = "auto", value_parser = jobs)]
@@ -306,6 +343,7 @@ mod tests {
             vec!["fragua", "run", "a.yaml", "--set", "=1"],
             vec!["fragua", "run", "a.yaml", "--set", "a"],
             vec!["fragua", "run", "a.yaml", "--threads", "0"],
+            vec!["fragua", "run", "a.yaml", "--only", "a", "--from", "b"],
             vec!["fragua", "run", "a.yaml", "--jobs", "0"],
             vec!["fragua", "run", "a.yaml", "--jobs", "many"],
             vec!["fragua", "run", "a.yaml", "--memory", "8 apples"],

@@ -38,6 +38,7 @@ pub fn run(global: &Global, arguments: &RunArguments) -> anyhow::Result<u8> {
         threads: global.threads(),
         jobs: arguments.jobs,
         memory: arguments.memory.unwrap_or_else(memory_of_the_machine),
+        choice: look::choice(&arguments.selection, &pipeline, &store, &device)?,
         keep_going: arguments.keep_going,
         grace: GRACE,
         command: std::env::args().collect(),
@@ -69,6 +70,7 @@ fn summary(record: &RunRecord) {
         RunState::Blocked,
         RunState::Interrupted,
         RunState::Pending,
+        RunState::Skipped,
     ];
     let counts = states
         .into_iter()

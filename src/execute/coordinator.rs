@@ -19,7 +19,7 @@ use super::running::Running;
 use super::slots::{Need, Slots};
 use super::task::Launcher;
 use crate::pipeline::Pipeline;
-use crate::plan::{Decision, Made, Planner};
+use crate::plan::{Decision, Made, Part, Planner};
 use crate::step::{Digest, Event};
 use crate::store::{Store, write_json};
 
@@ -75,6 +75,8 @@ pub(super) struct Coordinator<'a> {
     pub busy: BTreeMap<usize, Instant>,
     /// A worker of this run is at the same key.
     pub twins: BTreeMap<Digest, Vec<usize>>,
+    /// Keys whose work was done in this run.
+    pub made_now: BTreeSet<Digest>,
     pub running: BTreeSet<usize>,
     pub free: Slots,
     /// Steps that were told that they ask for more than there is.
@@ -99,7 +101,7 @@ impl<'a> Coordinator<'a> {
         pipeline: &'a Pipeline,
         store: &'a Store,
         options: &'a Options<'a>,
-        record: RunRecord,
+        mut record: RunRecord,
         events: File,
         folder: &Path,
         listener: &'a mut dyn FnMut(&RunEvent),
@@ -113,15 +115,22 @@ impl<'a> Coordinator<'a> {
                 readers[from].push(index);
             }
         }
+        let mut slots: Vec<Slot> = (0..count).map(|_| Slot::Waiting).collect();
+        for index in (0..count).filter(|&index| options.choice.part(index) == Part::Skipped) {
+            // nothing that is wanted depends on it
+            slots[index] = Slot::Over;
+            record.instances[index].state = RunState::Skipped;
+        }
         Self {
             pipeline,
             store,
             options,
-            planner: Planner::new(pipeline, store, options.device),
+            planner: Planner::new(pipeline, store, options.device).choosing(options.choice.clone()),
             made: vec![None; count],
             record,
-            slots: (0..count).map(|_| Slot::Waiting).collect(),
+            slots,
             decidable: (0..count).filter(|&index| missing[index] == 0).collect(),
+            made_now: BTreeSet::new(),
             missing,
             readers,
             due: BTreeSet::new(),

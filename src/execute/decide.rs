@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::coordinator::{Coordinator, Due, Slot};
 use super::event::RunEvent;
 use super::record::RunState;
-use crate::plan::{Decision, Made, State};
+use crate::plan::{Decision, Made, Part, State};
 
 impl Coordinator<'_> {
     /// Decides about everything that can be decided; what is known makes more of it. Instances that
@@ -40,9 +40,12 @@ impl Coordinator<'_> {
     /// Gives an instance up when something that it reads is lost. Whether it is.
     fn give_up(&mut self, index: usize) -> bool {
         let inputs = &self.pipeline.instances[index].inputs;
-        let lost = inputs
-            .iter()
-            .find(|(from, _)| matches!(self.record.instances[*from].state, RunState::Failed | RunState::Blocked));
+        let lost = inputs.iter().find(|(from, _)| {
+            matches!(
+                self.record.instances[*from].state,
+                RunState::Failed | RunState::Blocked | RunState::Skipped
+            )
+        });
         let Some((from, _)) = lost else {
             return false;
         };
@@ -51,6 +54,10 @@ impl Coordinator<'_> {
             RunState::Blocked => upstream.reasons.concat(),
             _ => upstream.name.clone(),
         };
+        if self.options.choice.part(index) == Part::Needed {
+            self.over(index, RunState::Skipped).reasons = vec![format!("not selected; reads {by}")];
+            return true;
+        }
         self.over(index, RunState::Blocked).reasons = vec![by.clone()];
         let instance = self.pipeline.instances[index].name.clone();
         self.tell(&RunEvent::Blocked { instance, by });
@@ -66,6 +73,20 @@ impl Coordinator<'_> {
         record.reasons.clone_from(&decision.planned.reasons);
         match (decision.planned.state, &decision.made) {
             (State::Cached, Some(made)) => self.cached(index, made.clone()),
+            (State::Skipped, _) => {
+                self.over(index, RunState::Skipped);
+            }
+            (State::Run, _) if self.was_made_now(&decision) => {
+                let made = decision.planned.key.as_ref().and_then(|key| self.planner.look_up(key));
+                match made {
+                    Some(made) => self.cached(index, made),
+                    None => self.failed(
+                        index,
+                        "what was just made is gone from the store: run again".into(),
+                        None,
+                    ),
+                }
+            }
             (State::Run, _) => self.line_up(
                 index,
                 Due {
@@ -76,6 +97,13 @@ impl Coordinator<'_> {
             ),
             _ => self.failed(index, decision.planned.reasons.join("; "), None),
         }
+    }
+
+    /// Whether it is to run again although it is known, and was run in this run: an equal instance
+    /// was forced as well.
+    fn was_made_now(&self, decision: &Decision) -> bool {
+        let key = decision.planned.key.as_ref();
+        decision.before.is_some() && key.is_some_and(|key| self.made_now.contains(key))
     }
 
     /// An instance's result is in the store.

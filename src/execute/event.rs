@@ -134,6 +134,8 @@ pub enum RunEvent {
         blocked: usize,
         /// Instances that were stopped or not begun.
         interrupted: usize,
+        /// Instances that were not selected.
+        skipped: usize,
         /// How long the run took.
         seconds: f64,
         /// The report's page.

@@ -28,7 +28,7 @@ impl Coordinator<'_> {
             Some(exit) => match (&exit.outcome, late) {
                 // done is done, also when its time was just over
                 (WorkOutcome::Succeeded, _) => match self.take_in(index, &exit, &running) {
-                    Ok(made) => return self.executed(index, made, &running.claim),
+                    Ok(made) => return self.executed(index, made, &running),
                     Err(error) => error.to_string(),
                 },
                 (WorkOutcome::Interrupted, Some(late)) => late,
@@ -130,10 +130,14 @@ impl Coordinator<'_> {
         Ok(Made { object, action })
     }
 
-    fn executed(&mut self, index: usize, made: Made, claim: &Claim) {
-        if let Err(error) = claim.clean() {
+    fn executed(&mut self, index: usize, made: Made, running: &Running) {
+        if let Err(error) = running.claim.clean() {
             self.warn(index, format!("{error}; nothing depends on it"));
         }
+        if let Some(before) = &running.decision.before {
+            self.compare(index, before, &made);
+        }
+        self.made_now.insert(running.key.clone());
         let digest = made.object.digest.to_string();
         let (seconds, peak_bytes) = (made.action.seconds, made.action.peak_bytes);
         let record = self.over(index, RunState::Executed);
@@ -148,6 +152,25 @@ impl Coordinator<'_> {
             seconds,
             peak_bytes,
         });
+    }
+
+    /// What was run again must come out as it was. On a GPU it may not; elsewhere the user should know.
+    fn compare(&mut self, index: usize, before: &Made, made: &Made) {
+        let instance = &self.pipeline.instances[index];
+        let (old, new) = (&before.object.digest, &made.object.digest);
+        let on_cpu = !instance.work.needs().device || instance.device(self.options.device).is_cpu();
+        if old == new || !on_cpu {
+            return;
+        }
+        let elsewhere = before.action.environment != made.action.environment;
+        let why = if elsewhere {
+            "the earlier one was made by another version or machine"
+        } else {
+            "the same work must give the same bytes on the CPU: a defect of the step"
+        };
+        let message = format!("not reproducible: {new} now, {old} before ({why}); what depends on it follows the new");
+        self.record.instances[index].reasons.push(message.clone());
+        self.warn(index, message);
     }
 
     fn interrupted(&mut self, index: usize) {

@@ -13,6 +13,7 @@ use super::record::{InstanceRecord, Outcome, RunRecord, RunState};
 use super::task::Launcher;
 use crate::device::DeviceSpec;
 use crate::pipeline::Pipeline;
+use crate::plan::Choice;
 use crate::store::{Store, StoreError, write_json};
 
 /// How to run.
@@ -27,6 +28,8 @@ pub struct Options<'a> {
     pub jobs: Option<usize>,
     /// Bytes of main memory for all workers together, as far as their steps declare what they take.
     pub memory: u64,
+    /// What of the pipeline to run.
+    pub choice: Choice,
     /// Whether a failure leaves the rest to go on, as far as it does not depend on what failed.
     pub keep_going: bool,
     /// How long a worker may take to stop after its timeout before it is ended.
@@ -101,6 +104,7 @@ pub fn run(
         failed: record.count(RunState::Failed),
         blocked: record.count(RunState::Blocked),
         interrupted: record.count(RunState::Interrupted) + record.count(RunState::Pending),
+        skipped: record.count(RunState::Skipped),
         seconds: clock.elapsed().as_secs_f64(),
         report: record.report.clone(),
     });

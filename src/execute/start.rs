@@ -125,9 +125,10 @@ impl Coordinator<'_> {
             // free, or an error that starting it tells
             self.busy.remove(&index);
             happened = true;
+            let forced = due.decision.before.is_some();
             match key.and_then(|key| self.planner.look_up(&key)) {
-                Some(made) => self.cached(index, made),
-                None => {
+                Some(made) if !forced => self.cached(index, made),
+                _ => {
                     if let Slot::Due(due) = std::mem::replace(&mut self.slots[index], Slot::Waiting) {
                         self.line_up(index, *due);
                     }
@@ -156,12 +157,14 @@ impl Coordinator<'_> {
         let Some(claim) = self.store.claim(key)? else {
             return Ok(Start::Busy(self.store.holder(key)));
         };
-        // whoever held the claim before us may have finished it
-        if let Some(made) = self.planner.look_up(key) {
-            return Ok(Start::Known(made));
-        }
-        if let Some(made) = self.recover(index, key, dependencies, &claim) {
-            return Ok(Start::Known(made));
+        if decision.before.is_none() {
+            // whoever held the claim before us may have finished it
+            if let Some(made) = self.planner.look_up(key) {
+                return Ok(Start::Known(made));
+            }
+            if let Some(made) = self.recover(index, key, dependencies, &claim) {
+                return Ok(Start::Known(made));
+            }
         }
         let attempt = claim.begin()?;
         let task = self.task(index, dependencies, need, &attempt, &claim)?;

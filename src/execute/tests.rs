@@ -3,6 +3,7 @@
 mod kinds;
 mod policy;
 mod sandbox;
+mod selection;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -12,7 +12,7 @@ use super::kinds::KINDS;
 use crate::device::DeviceSpec;
 use crate::execute::{Local, Options, RunEvent, RunRecord, run};
 use crate::pipeline::{Instance, Pipeline, Policy, Position};
-use crate::plan::{Plan, build};
+use crate::plan::{Plan, Selection, build};
 use crate::seed::Seed;
 use crate::step::Input;
 use crate::store::Store;
@@ -24,6 +24,7 @@ pub struct Sandbox {
     policies: BTreeMap<&'static str, Policy>,
     pub threads: usize,
     pub keep_going: bool,
+    pub selection: Selection,
 }
 
 impl Sandbox {
@@ -34,6 +35,7 @@ impl Sandbox {
             policies: BTreeMap::new(),
             threads: 2,
             keep_going: true,
+            selection: Selection::default(),
         }
     }
 
@@ -128,7 +130,9 @@ impl Sandbox {
         stops: &AtomicU32,
         hear: &mut dyn FnMut(&RunEvent),
     ) -> (RunRecord, Vec<RunEvent>) {
+        let pipeline = self.pipeline();
         let options = Options {
+            choice: self.selection.choose(&pipeline).unwrap(),
             device: &DeviceSpec::CPU,
             device_name: "cpu".into(),
             threads: self.threads,
@@ -144,7 +148,7 @@ impl Sandbox {
         let arguments = arguments.map(str::to_owned).to_vec();
         let mut launcher = Local::new(std::env::current_exe().unwrap(), arguments);
         let mut events = Vec::new();
-        let record = run(&self.pipeline(), &self.store(), &options, &mut launcher, &mut |event| {
+        let record = run(&pipeline, &self.store(), &options, &mut launcher, &mut |event| {
             events.push(event.clone());
             hear(event);
         });
