@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::check::{Fault, check};
 use super::diagnostic::{Diagnostic, Source, Span};
 use super::meaning::as_json;
+use super::policy::meant_at;
 use super::structure;
 use super::tree::{Content, Node};
 use crate::step::Kind;
@@ -45,7 +46,7 @@ pub(super) fn check_structure(source: &Arc<Source>, root: &Node, kinds: &[Kind])
         .faults
         .into_iter()
         .map(|mut fault| {
-            if let Some(help) = belongs_under_with(root, &fault, kinds) {
+            if let Some(help) = belongs_under_with(root, &fault, kinds).or_else(|| meant_at(root, &fault)) {
                 fault.help = Some(help);
             }
             if fault.path.is_empty() && !matches!(root.content, Content::Map(_)) {

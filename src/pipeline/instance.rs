@@ -69,6 +69,7 @@ impl Resolver<'_> {
             shown,
             work: None,
             seed: variant.seed,
+            policy: variant.policy,
             inputs,
             derived: false,
             at: step.key,
@@ -180,7 +181,7 @@ impl Resolver<'_> {
                 )
             })?;
         let work = (kind.parse)(&wanted.with)?;
-        let seed = work.needs().seed.then_some(owner.seed);
+        let seed = work.needs().seed.then(|| owner.seed.to_hex());
         let identity = json!([kind.name, wanted.with, seed]).to_string();
         if let Some(index) = self.known.get(&identity) {
             return Ok(*index);
@@ -199,6 +200,7 @@ impl Resolver<'_> {
             settings: wanted.with,
             work: Some(work),
             seed: owner.seed,
+            policy: owner.policy,
             inputs: Vec::new(),
             derived: true,
             at: owner.at,

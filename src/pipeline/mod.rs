@@ -20,6 +20,8 @@ mod load;
 mod matrix;
 mod meaning;
 mod parameters;
+mod policy;
+mod quantity;
 mod read;
 mod reference;
 mod resolve;
