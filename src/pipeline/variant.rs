@@ -85,7 +85,7 @@ impl Drafter<'_> {
         let combinations = combinations(self.source, &name, matrix.as_ref(), self.problems);
         let variants = combinations
             .iter()
-            .map(|combination| self.variant(entry, schema.as_ref(), &place, combination))
+            .map(|combination| self.variant(entry, schema.as_deref(), &place, combination))
             .collect();
         StepDraft {
             name,
