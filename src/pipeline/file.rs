@@ -1,7 +1,7 @@
 //! The top level: checked with places, then read into types.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -100,7 +100,10 @@ pub(super) fn place(source: &Arc<Source>, root: &Node, outside: Span, fault: Fau
         .maybe_help(fault.help)
 }
 
-/// The value of a JSON Schema.
-pub(super) fn schema_value(kind: &Kind) -> Value {
-    (kind.schema)().to_value()
+/// The JSON Schema of a kind's settings, made once: thousands of steps use a handful of kinds.
+pub(super) fn schema_value(kind: &Kind) -> Arc<Value> {
+    static MADE: Mutex<BTreeMap<usize, Arc<Value>>> = Mutex::new(BTreeMap::new());
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    let schema = || Arc::new((kind.schema)().to_value());
+    made.entry(kind.schema as usize).or_insert_with(schema).clone()
 }

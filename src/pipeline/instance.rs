@@ -1,5 +1,7 @@
 //! One instance: its final settings, its inputs, what its kind says of them, and what it derives.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use super::check::{Fault, Finding, Mark, check};
@@ -25,6 +27,7 @@ impl Resolver<'_> {
         sound: bool,
     ) -> usize {
         let mut inputs: Vec<(usize, Input)> = Vec::new();
+        let mut texts_read = HashSet::new(); // a report may gather thousands
         let mut replacements: Vec<(&[String], Replacement)> = Vec::new();
         for (reference, targets) in variant.references.iter().zip(&row.targets) {
             let part = reference.name.part.as_deref();
@@ -32,7 +35,7 @@ impl Resolver<'_> {
             for target in targets {
                 let input = self.input(*target, part);
                 texts.push(Value::String(input.text.clone()));
-                if !inputs.iter().any(|(_, other)| other.text == input.text) {
+                if texts_read.insert(input.text.clone()) {
                     inputs.push((*target, input));
                 }
             }

@@ -28,7 +28,7 @@ pub fn schema(kinds: &[Kind]) -> Value {
     });
     let mut choices = Vec::new();
     for kind in kinds {
-        let mut settings = schema_value(kind);
+        let mut settings = (*schema_value(kind)).clone();
         let inner = settings.as_object_mut().and_then(|settings| settings.remove("$defs"));
         if let Some(Value::Object(inner)) = inner {
             for (name, mut definition) in inner {
