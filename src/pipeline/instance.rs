@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::check::{Fault, Finding, Mark, check};
-use super::diagnostic::Span;
+use super::diagnostic::{Class, Span};
 use super::file::{place, schema_value};
 use super::join::Row;
 use super::resolve::{Draft, Resolver};
@@ -76,12 +76,12 @@ impl Resolver<'_> {
         if sound {
             match (kind.parse)(&draft.settings) {
                 Ok(work) => draft.work = Some(work),
-                Err(problem) => self.told(variant, &step.name, problem),
+                Err(problem) => self.told(variant, &step.name, problem, Class::Shape),
             }
         }
         self.derive(&mut draft, 0);
         for problem in self.checked(&draft) {
-            self.told(variant, &step.name, problem);
+            self.told(variant, &step.name, problem, Class::Kind);
         }
         self.add(draft)
     }
@@ -104,7 +104,7 @@ impl Resolver<'_> {
     }
 
     /// A problem that a kind found, at its place.
-    fn told(&mut self, variant: &Variant, step: &str, problem: Problem) {
+    fn told(&mut self, variant: &Variant, step: &str, problem: Problem, class: Class) {
         let message = if problem.path.is_empty() {
             format!("step `{step}`: {}", problem.message)
         } else {
@@ -113,11 +113,12 @@ impl Resolver<'_> {
         let fault = Fault {
             path: problem.path,
             at_key: false,
+            notation: false,
             message,
             help: problem.help,
         };
         self.problems
-            .push(place(self.source, &variant.with, variant.outside, fault));
+            .push(place(self.source, &variant.with, variant.outside, fault).class(class));
     }
 
     /// An instance as its reader sees it.
