@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
 mod careless;
+mod complaints;
 mod diagnostics;
 mod faults;
 mod gpu;
