@@ -267,8 +267,13 @@ fn judge(validator: &Validator, place: &Path, what: &str, file: &Value, tally: &
     }
 }
 
-/// Mutants of each of a kind's bases.
-fn judge_kind(validator: &Validator, kind: &str, tally: &mut Tally) {
+/// Mutants of each of a kind's bases: one in so many.
+fn judge_kind(validator: &Validator, kind: &str, one_in: usize, tally: &mut Tally) {
+    let mut number = 0;
+    let mut chosen = || {
+        number += 1;
+        number % one_in == 0
+    };
     let sandbox = folder();
     let path = sandbox.path().join("it.yaml");
     for with in bases(kind) {
@@ -276,7 +281,7 @@ fn judge_kind(validator: &Validator, kind: &str, tally: &mut Tally) {
         assert!(classes(&path, &file).is_empty(), "{file}");
         for place in places(&file["steps"]["it"]) {
             let place: Vec<String> = ["steps".into(), "it".into()].into_iter().chain(place).collect();
-            for (what, mutant) in mutants(&file, &place) {
+            for (what, mutant) in mutants(&file, &place).into_iter().filter(|_| chosen()) {
                 judge(validator, &path, &format!("{kind}: {what}"), &mutant, tally);
             }
         }
@@ -284,7 +289,7 @@ fn judge_kind(validator: &Validator, kind: &str, tally: &mut Tally) {
         for setting in settings(&schema_of(kind)) {
             for value in setting.values(&WORLD) {
                 let mut with = with.clone();
-                if put(&mut with, &setting.path, value) {
+                if put(&mut with, &setting.path, value) && chosen() {
                     judge(
                         validator,
                         &path,
@@ -326,7 +331,7 @@ fn a_schema_that_says_less_or_more_is_found() {
         let mut schema = fragua::pipeline::schema(KINDS);
         change(&mut schema);
         let mut tally = Tally::default();
-        judge_kind(&Validator::of(schema), "quantize", &mut tally);
+        judge_kind(&Validator::of(schema), "quantize", 1, &mut tally);
         assert!(!tally.disagree.is_empty(), "{tally:?}");
     }
 }
@@ -335,10 +340,10 @@ fn a_schema_that_says_less_or_more_is_found() {
 fn schema_and_parser_agree_on_mutants() {
     let validator = Validator::new();
     let mut tally = Tally::default();
-    for kind in KINDS {
-        judge_kind(&validator, kind.name, &mut tally);
-    }
     let all = std::env::var_os("FRAGUA_MUTANTS").is_some();
+    for kind in KINDS {
+        judge_kind(&validator, kind.name, if all { 1 } else { 3 }, &mut tally);
+    }
     for path in shipped() {
         let file = plain(&std::fs::read_to_string(&path).unwrap());
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
@@ -363,5 +368,5 @@ fn schema_and_parser_agree_on_mutants() {
         disagree.len(),
         disagree[..disagree.len().min(30)].join("\n")
     );
-    assert!(*accepted > 150 && *refused > 3000, "{tally:?}");
+    assert!(*accepted > 400 && *refused > 1000, "{tally:?}");
 }
