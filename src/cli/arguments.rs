@@ -68,6 +68,10 @@ fn device(text: &str) -> Result<DeviceSpec, String> {
     DeviceSpec::parse(text).map_err(|error| error.to_string())
 }
 
+fn run_name(text: &str) -> Result<String, String> {
+    crate::store::check_run_name(text).map(|()| text.to_owned())
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -157,6 +161,10 @@ pub struct RunArguments {
     /// Where reports are written to
     #[arg(long, value_name = "DIR", default_value = "reports")]
     pub reports: PathBuf,
+
+    /// Give the run a name: `show`, `diff`, .. take it, and `gc` keeps what it needs
+    #[arg(long, value_name = "NAME", value_parser = run_name)]
+    pub name: Option<String>,
 }
 
 /// `schema`.

@@ -34,6 +34,7 @@ pub fn run(global: &Global, arguments: &RunArguments) -> anyhow::Result<u8> {
         threads: global.threads(),
         jobs: arguments.jobs.get(),
         command: std::env::args().collect(),
+        name: arguments.name.clone(),
         reports: arguments.reports.clone(),
         stops: &STOPS,
     };

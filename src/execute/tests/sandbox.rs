@@ -121,6 +121,7 @@ impl Sandbox {
             threads: 2,
             jobs,
             command: vec!["fragua".into()],
+            name: None,
             reports: self.path("reports"),
             stops,
         };
