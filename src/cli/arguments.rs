@@ -119,7 +119,9 @@ Examples:
     /// Show what a run did
     #[command(after_help = "Examples:
   fragua show                  the last run
-  fragua show 20260131         the run whose name begins so
+  fragua show 20260131         the run that begins so
+  fragua show best             the newest one that `run --name best` made
+  fragua show --settings
   fragua show --json")]
     Show(ShowArguments),
 
@@ -135,6 +137,21 @@ Examples:
   fragua completions bash > ~/.local/share/bash-completion/completions/fragua
   fragua completions zsh > ~/.zfunc/_fragua")]
     Completions(CompletionsArguments),
+
+    /// List the runs, newest first
+    #[command(after_help = "Examples:
+  fragua runs
+  fragua runs --limit 0 --json | jq -r '.runs[].run'
+
+A RUN of other commands is one of these, the beginning of one, a name that `run --name` gave (the
+newest one's), or `last`.")]
+    Runs(RunsArguments),
+
+    /// Show how two runs differ: settings, artifacts, scores, times, environment
+    #[command(after_help = "Examples:
+  fragua diff 20260130 last
+  fragua diff baseline wider --json | jq .scores")]
+    Diff(DiffArguments),
 }
 
 /// A pipeline file and its parameters.
@@ -186,9 +203,33 @@ pub struct InitArguments {
 /// `show`.
 #[derive(Debug, Args)]
 pub struct ShowArguments {
-    /// The run, or the beginning of its name
+    /// The run, the beginning of it, its name, or `last`
     #[arg(default_value = "last")]
     pub run: String,
+
+    /// Show the parameters and the settings of every instance as well
+    #[arg(long)]
+    pub settings: bool,
+}
+
+/// `runs`.
+#[derive(Debug, Args)]
+pub struct RunsArguments {
+    /// How many to list; 0 lists all
+    #[arg(long, value_name = "N", default_value = "20")]
+    pub limit: usize,
+}
+
+/// `diff`.
+#[derive(Debug, Args)]
+pub struct DiffArguments {
+    /// The one run
+    #[arg(value_name = "RUN")]
+    pub before: String,
+
+    /// The other
+    #[arg(value_name = "RUN")]
+    pub after: String,
 }
 
 /// `worker`.

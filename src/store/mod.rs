@@ -14,6 +14,7 @@
 
 mod actions;
 mod attempts;
+mod contents;
 mod dependencies;
 mod durable;
 mod error;
@@ -25,6 +26,7 @@ mod runs;
 
 pub use actions::{Action, Environment};
 pub use attempts::{Attempt, Claim};
+pub use contents::{Contents, Place};
 pub use dependencies::{Dependencies, canonical};
 pub use durable::{sync_tree, write_atomic, write_json};
 pub use error::StoreError;
