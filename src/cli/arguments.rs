@@ -68,6 +68,10 @@ fn device(text: &str) -> Result<DeviceSpec, String> {
     DeviceSpec::parse(text).map_err(|error| error.to_string())
 }
 
+fn run_name(text: &str) -> Result<String, String> {
+    crate::store::check_run_name(text).map(|()| text.to_owned())
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -118,7 +122,9 @@ Examples:
     /// Show what a run did
     #[command(after_help = "Examples:
   fragua show                  the last run
-  fragua show 20260131         the run whose name begins so
+  fragua show 20260131         the run that begins so
+  fragua show best             the newest one that `run --name best` made
+  fragua show --settings
   fragua show --json")]
     Show(ShowArguments),
 
@@ -134,6 +140,21 @@ Examples:
   fragua completions bash > ~/.local/share/bash-completion/completions/fragua
   fragua completions zsh > ~/.zfunc/_fragua")]
     Completions(CompletionsArguments),
+
+    /// List the runs, newest first
+    #[command(after_help = "Examples:
+  fragua runs
+  fragua runs --limit 0 --json | jq -r '.runs[].run'
+
+A RUN of other commands is one of these, the beginning of one, a name that `run --name` gave (the
+newest one's), or `last`.")]
+    Runs(RunsArguments),
+
+    /// Show how two runs differ: settings, artifacts, scores, times, environment
+    #[command(after_help = "Examples:
+  fragua diff 20260130 last
+  fragua diff baseline wider --json | jq .scores")]
+    Diff(DiffArguments),
 }
 
 /// A pipeline file and its parameters.
@@ -204,6 +225,10 @@ pub struct RunArguments {
     /// Where reports are written to
     #[arg(long, value_name = "DIR", default_value = "reports")]
     pub reports: PathBuf,
+
+    /// Give the run a name: `show`, `diff`, .. take it, and `gc` keeps what it needs
+    #[arg(long, value_name = "NAME", value_parser = run_name)]
+    pub name: Option<String>,
 }
 
 /// `schema`.
@@ -225,9 +250,33 @@ pub struct InitArguments {
 /// `show`.
 #[derive(Debug, Args)]
 pub struct ShowArguments {
-    /// The run, or the beginning of its name
+    /// The run, the beginning of it, its name, or `last`
     #[arg(default_value = "last")]
     pub run: String,
+
+    /// Show the parameters and the settings of every instance as well
+    #[arg(long)]
+    pub settings: bool,
+}
+
+/// `runs`.
+#[derive(Debug, Args)]
+pub struct RunsArguments {
+    /// How many to list; 0 lists all
+    #[arg(long, value_name = "N", default_value = "20")]
+    pub limit: usize,
+}
+
+/// `diff`.
+#[derive(Debug, Args)]
+pub struct DiffArguments {
+    /// The one run
+    #[arg(value_name = "RUN")]
+    pub before: String,
+
+    /// The other
+    #[arg(value_name = "RUN")]
+    pub after: String,
 }
 
 /// `worker`.

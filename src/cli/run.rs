@@ -42,6 +42,7 @@ pub fn run(global: &Global, arguments: &RunArguments) -> anyhow::Result<u8> {
         keep_going: arguments.keep_going,
         grace: GRACE,
         command: std::env::args().collect(),
+        name: arguments.name.clone(),
         reports: arguments.reports.clone(),
         stops: &STOPS,
     };

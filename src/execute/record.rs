@@ -79,6 +79,9 @@ pub struct InstanceRecord {
 pub struct RunRecord {
     /// The run.
     pub run: String,
+    /// The name that the user gave it.
+    #[serde(default)]
+    pub name: Option<String>,
     /// The pipeline's name.
     pub pipeline: String,
     /// The pipeline's file, as it was named.

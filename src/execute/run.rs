@@ -10,6 +10,7 @@ use super::environment::Facts;
 use super::event::RunEvent;
 use super::export::export;
 use super::record::{InstanceRecord, Outcome, RunRecord, RunState};
+use super::resolved::keep;
 use super::task::Launcher;
 use crate::device::DeviceSpec;
 use crate::pipeline::Pipeline;
@@ -36,6 +37,8 @@ pub struct Options<'a> {
     pub grace: Duration,
     /// The command line, for the record.
     pub command: Vec<String>,
+    /// The name that the user gives the run.
+    pub name: Option<String>,
     /// Where reports are exported to.
     pub reports: PathBuf,
     /// How often the user asked to stop: once, after checkpoints; twice, now.
@@ -72,7 +75,9 @@ pub fn run(
 ) -> Result<RunRecord, ExecuteError> {
     let clock = Instant::now();
     let now = jiff::Timestamp::now();
-    let (run, folder) = store.new_run(&now.strftime("%Y%m%d-%H%M%S").to_string())?;
+    let begun = store.begin_run(&now.strftime("%Y%m%d-%H%M%S").to_string(), options.name.as_deref())?;
+    let (run, folder) = (begun.id.clone(), begun.path.clone());
+    keep(pipeline, options.device.to_string(), &folder)?;
     let path = folder.join("events.jsonl");
     let events = File::create(&path).map_err(|source| ExecuteError::Write { path, source })?;
     let record = new_record(pipeline, options, run, now);
@@ -126,6 +131,7 @@ fn new_record(pipeline: &Pipeline, options: &Options<'_>, run: String, now: jiff
     });
     RunRecord {
         run,
+        name: options.name.clone(),
         pipeline: pipeline.name.clone(),
         file: pipeline.file.display().to_string(),
         outcome: Outcome::Unfinished,

@@ -49,15 +49,9 @@ fn whatever_is_killed_whenever_the_next_run_ends_with_the_same_digests() {
     let mut sandbox = 0u64;
     let mut tally = BTreeMap::new();
     while done < kills {
-        let seed = Seed::root(seed).child(sandbox);
         let here = KILLS_A_SANDBOX.min(kills - done);
-        torment(
-            &known,
-            here,
-            seed,
-            &mut tally,
-            &format!("sandbox {sandbox} of seed {seed:?}"),
-        );
+        let place = format!("sandbox {sandbox}, FRAGUA_FAULTS_SEED={seed}");
+        torment(&known, here, Seed::root(seed).child(sandbox), &mut tally, &place);
         done += here;
         sandbox += 1;
     }

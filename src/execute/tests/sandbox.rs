@@ -141,6 +141,7 @@ impl Sandbox {
             keep_going: self.keep_going,
             grace: Duration::from_secs(1),
             command: vec!["fragua".into()],
+            name: None,
             reports: self.path("reports"),
             stops,
         };
