@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::diagnostic::{Diagnostic, Diagnostics, Source};
-use super::file::{check_structure, typed};
+use super::diagnostic::{Diagnostic, Diagnostics};
+use super::file::typed;
+use super::include::whole;
 use super::parameters::{parameters, unused};
-use super::read::read;
 use super::resolve::{Draft, Resolver};
 use super::resolved::{Instance, Pipeline};
+use super::source::Source;
 use super::structure::plain;
 use super::substitute::Scope;
 use super::tree::Node;
@@ -30,12 +31,31 @@ pub struct LoadOptions {
 /// # Errors
 /// Every problem that the file has, in file order.
 pub fn load(path: &Path, options: &LoadOptions, kinds: &'static [Kind]) -> Result<Pipeline, Diagnostics> {
-    let whole = |message: String, help: &str| Diagnostics(vec![Diagnostic::whole(path, message).help(help)]);
-    let bytes = std::fs::read(path).map_err(|error| {
-        whole(
-            format!("cannot read the pipeline file: {error}"),
-            "check the path; `fragua init` writes a first one",
-        )
+    let text = file_text(path).map_err(|unreadable| {
+        let message = format!("cannot read the pipeline file: {}", unreadable.message);
+        let help = unreadable
+            .help
+            .unwrap_or("check the path; `fragua init` writes a first one");
+        Diagnostics(vec![Diagnostic::whole(path, message).help(help)])
+    })?;
+    load_text(path, &text, options, kinds)
+}
+
+/// Why a file has no text.
+pub(super) struct Unreadable {
+    pub message: String,
+    /// The next move, where the path is right.
+    pub help: Option<&'static str>,
+}
+
+/// A file's text.
+pub(super) fn file_text(path: &Path) -> Result<String, Unreadable> {
+    let bytes = std::fs::read(path).map_err(|error| Unreadable {
+        message: match error.kind() {
+            std::io::ErrorKind::NotFound => "no such file".into(),
+            _ => error.to_string(),
+        },
+        help: None,
     })?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
@@ -43,9 +63,15 @@ pub fn load(path: &Path, options: &LoadOptions, kinds: &'static [Kind]) -> Resul
             .filter(|byte| **byte == b'\n')
             .count()
             + 1;
-        whole(format!("line {line} is not UTF-8 text"), "save the file as UTF-8")
+        Unreadable {
+            message: format!("line {line} is not UTF-8 text"),
+            help: Some("save the file as UTF-8"),
+        }
     })?;
-    load_text(path, &text, options, kinds)
+    Ok(match text.strip_prefix('\u{feff}') {
+        Some(text) => text.to_owned(),
+        None => text,
+    })
 }
 
 /// The same for text in hand; `path` names it in messages, and its folder is where paths begin.
@@ -61,17 +87,16 @@ pub fn load_text(
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let source = Source::new(path, text);
     let mut problems = Vec::new();
-    let root = match read(&source, &mut problems) {
+    let root = match whole(&source, kinds, &mut problems) {
         Ok(root) => root,
         Err(problem) => {
             problems.push(problem);
             return Err(Diagnostics::sorted(problems));
         }
     };
-    problems.extend(check_structure(&source, &root, kinds));
     // types are read of what is right in structure; what is not is told, and the rest is checked on
     let file = if problems.is_empty() {
-        Some(typed(&source).map_err(|problem| Diagnostics(vec![problem]))?)
+        Some(typed(&source, &root).map_err(|problem| Diagnostics(vec![problem]))?)
     } else {
         None
     };
@@ -100,7 +125,7 @@ pub fn load_text(
     let entries = root.get("steps").map(Node::entries).unwrap_or_default();
     let steps: Vec<StepDraft> = entries.iter().map(|entry| drafter.draft(entry)).collect();
 
-    let mut resolver = Resolver::new(&source, kinds, path);
+    let mut resolver = Resolver::new(&source, kinds);
     resolver.resolve(&steps);
     problems.append(&mut resolver.problems);
     let Some(file) = file.filter(|_| problems.is_empty()) else {
@@ -123,7 +148,11 @@ pub fn load_text(
         },
         instances: instances.expect("an instance without work has left a problem"),
         left_out: Vec::new(),
-        sources: vec![(path.to_owned(), text.to_owned())],
+        sources: source
+            .texts()
+            .iter()
+            .map(|text| (text.path.clone(), text.text.clone()))
+            .collect(),
         warnings,
     })
 }
