@@ -1,13 +1,13 @@
 //! The top level: checked with places, then read into types.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::check::{Fault, check};
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Class, Diagnostic};
 use super::policy::meant_at;
 use super::source::{Source, Span};
 use super::structure;
@@ -119,13 +119,23 @@ pub(super) fn place(source: &Arc<Source>, root: &Node, outside: Span, fault: Fau
         None if at_root && (fault.at_key || block) => outside,
         _ => found.node.span,
     };
+    // what a placeholder or `--set` puts in, no schema of the file can see
+    let class = match (fault.notation, found.node.used, &found.node.set) {
+        (true, ..) => Class::Notation,
+        (false, None, None) => Class::Shape,
+        _ => Class::Relation,
+    };
     found
         .node
         .explain(source.error(span, fault.message))
+        .class(class)
         .maybe_help(fault.help)
 }
 
-/// The value of a JSON Schema.
-pub(super) fn schema_value(kind: &Kind) -> Value {
-    (kind.schema)().to_value()
+/// The JSON Schema of a kind's settings, made once: thousands of steps use a handful of kinds.
+pub(super) fn schema_value(kind: &Kind) -> Arc<Value> {
+    static MADE: Mutex<BTreeMap<usize, Arc<Value>>> = Mutex::new(BTreeMap::new());
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    let schema = || Arc::new((kind.schema)().to_value());
+    made.entry(kind.schema as usize).or_insert_with(schema).clone()
 }

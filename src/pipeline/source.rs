@@ -32,6 +32,8 @@ pub(super) struct Text {
     /// Where its first byte stands.
     pub start: usize,
     pub text: String,
+    /// Where each line after the first begins: every instance has a place, so places must be quick.
+    breaks: Vec<usize>,
 }
 
 impl Source {
@@ -48,13 +50,15 @@ impl Source {
         let mut texts = self.texts.write().unwrap_or_else(PoisonError::into_inner);
         // one byte between two texts, so that the end of one is not the beginning of the next
         let start = texts.last().map_or(0, |last| last.start + last.text.len() + 1);
+        let whole = text.into();
         let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
         let text = Arc::new(Text {
             file: file.display().to_string(),
             folder: absolute.parent().map(Path::to_owned).unwrap_or_default(),
             path: file.to_owned(),
             start,
-            text: text.into(),
+            breaks: whole.match_indices('\n').map(|(newline, _)| newline + 1).collect(),
+            text: whole,
         });
         texts.push(text.clone());
         text
@@ -80,9 +84,10 @@ impl Source {
 impl Text {
     pub fn position(&self, byte: usize) -> Position {
         let before = self.text.get(..byte - self.start).unwrap_or(&self.text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = self.breaks.partition_point(|start| *start <= before.len());
+        let line_start = line.checked_sub(1).map_or(0, |last| self.breaks[last]);
         Position {
-            line: before.matches('\n').count() + 1,
+            line: line + 1,
             column: before[line_start..].chars().count() + 1,
         }
     }

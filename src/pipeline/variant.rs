@@ -90,7 +90,7 @@ impl Drafter<'_> {
         let combinations = self.repeated(entry, combinations);
         let variants = combinations
             .iter()
-            .map(|combination| self.variant(entry, schema.as_ref(), &place, combination))
+            .map(|combination| self.variant(entry, schema.as_deref(), &place, combination))
             .collect();
         StepDraft {
             name,
