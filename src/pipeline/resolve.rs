@@ -29,6 +29,8 @@ pub(super) struct Draft {
     pub policy: Policy,
     pub inputs: Vec<(usize, Input)>,
     pub derived: bool,
+    /// Why it does not take part. It is resolved like the others, so that its mistakes are told.
+    pub left_out: Option<String>,
     pub at: Span,
 }
 

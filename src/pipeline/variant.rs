@@ -38,6 +38,8 @@ pub(super) struct StepDraft {
     /// Where its name stands.
     pub key: Span,
     pub kind: Option<&'static Kind>,
+    /// Why it does not take part.
+    pub left_out: Option<String>,
     pub variants: Vec<Variant>,
 }
 
@@ -78,6 +80,7 @@ impl Drafter<'_> {
         let kind = uses.and_then(|uses| self.kinds.iter().find(|kind| kind.name == uses));
         let schema = kind.map(schema_value);
         let place = format!("step `{name}`");
+        let left_out = self.left_out(entry);
         let matrix = entry.value.get("matrix").map(|matrix| {
             let scope = Scope {
                 params: Some(self.params),
@@ -96,6 +99,7 @@ impl Drafter<'_> {
             name,
             key: entry.key_span,
             kind,
+            left_out,
             variants,
         }
     }
