@@ -11,7 +11,7 @@ pub fn run(global: &Global, arguments: &FileArguments) -> anyhow::Result<u8> {
     let pipeline = look::pipeline(arguments)?;
     let (device, device_name) = look::device(global)?;
     let store = Store::open_read_only(&global.store)?;
-    let plan = build(&pipeline, &store, &device);
+    let plan = build(&pipeline, &store, &device, 1);
     for warning in &plan.warnings {
         error_line(format!("warning: {warning}"));
     }

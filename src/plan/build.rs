@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::decide::{Made, Planner};
+use super::decide::{Decision, Made, Planner};
+use super::estimate::{Time, estimate};
+use super::reason::Difference;
 use crate::device::DeviceSpec;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{LeftOut, Pipeline};
 use crate::step::Digest;
 use crate::store::Store;
 
@@ -41,6 +44,8 @@ impl State {
 pub struct Planned {
     /// The instance.
     pub name: String,
+    /// Its step.
+    pub step: String,
     /// Its kind.
     pub kind: &'static str,
     /// What is to be done.
@@ -49,6 +54,26 @@ pub struct Planned {
     pub key: Option<Digest>,
     /// Why it must run, or what it waits for.
     pub reasons: Vec<String>,
+    /// In what it differs from the earlier entry that it was compared with.
+    pub differences: Vec<Difference>,
+    /// The earlier entry that is nearest; `None` if it need not be compared or nothing is near.
+    pub compared_with: Option<Compared>,
+    /// The instances that it reads.
+    pub inputs: Vec<String>,
+    /// How long it will take, from what was measured before; `None` if it need not run or nobody
+    /// can know.
+    pub estimated_seconds: Option<f64>,
+}
+
+/// An earlier entry in the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Compared {
+    /// The instance that asked for it first.
+    pub instance: String,
+    /// Its key.
+    pub key: Digest,
+    /// When it was made (RFC 3339).
+    pub finished: String,
 }
 
 /// What a run would do.
@@ -56,6 +81,11 @@ pub struct Planned {
 pub struct Plan {
     /// All instances, in the order in which they can run.
     pub instances: Vec<Planned>,
+    /// What a `when:` leaves out.
+    pub left_out: Vec<LeftOut>,
+    /// How long it takes together.
+    #[serde(flatten)]
+    pub time: Time,
     /// What is wrong in the store.
     #[serde(skip)]
     pub warnings: Vec<String>,
@@ -68,27 +98,52 @@ impl Plan {
     }
 }
 
-/// Plans a pipeline. The store is only looked at.
-pub fn build(pipeline: &Pipeline, store: &Store, device: &DeviceSpec) -> Plan {
+/// Plans a pipeline. The store is only looked at. `jobs`: how many instances run side by side.
+pub fn build(pipeline: &Pipeline, store: &Store, device: &DeviceSpec, jobs: usize) -> Plan {
     let planner = Planner::new(pipeline, store, device);
-    let mut made: Vec<Option<Arc<Made>>> = vec![None; pipeline.instances.len()];
-    let mut plan = Plan {
-        instances: Vec::new(),
-        warnings: Vec::new(),
-    };
-    for (index, instance) in pipeline.instances.iter().enumerate() {
-        let mut decision = planner.decide(index, &made);
-        let blocker = instance
-            .inputs
-            .iter()
-            .find(|(from, _)| plan.instances[*from].state == State::Blocked);
-        if let Some((from, _)) = blocker {
-            decision.planned.state = State::Blocked;
-            decision.planned.reasons = vec![format!("{} cannot run", plan.instances[*from].name)];
+    let count = pipeline.instances.len();
+    let mut made: Vec<Option<Arc<Made>>> = vec![None; count];
+    let mut planned: Vec<Option<Planned>> = vec![None; count];
+    let mut warnings: Vec<Vec<String>> = vec![Vec::new(); count];
+    for wave in waves(pipeline) {
+        let decisions: Vec<Decision> = wave.par_iter().map(|&index| planner.decide(index, &made)).collect();
+        for (index, mut decision) in wave.into_iter().zip(decisions) {
+            let inputs = &pipeline.instances[index].inputs;
+            let blocker = inputs.iter().find_map(|(from, _)| {
+                let from = planned[*from].as_ref()?;
+                (from.state == State::Blocked).then(|| from.name.clone())
+            });
+            if let Some(name) = blocker {
+                decision.planned.state = State::Blocked;
+                decision.planned.reasons = vec![format!("{name} cannot run")];
+            }
+            made[index] = decision.made;
+            planned[index] = Some(decision.planned);
+            warnings[index] = decision.warnings;
         }
-        made[index] = decision.made;
-        plan.instances.push(decision.planned);
-        plan.warnings.extend(decision.warnings);
     }
-    plan
+    let instances: Vec<Planned> = planned.into_iter().flatten().collect();
+    let time = estimate(pipeline, &instances, jobs);
+    Plan {
+        instances,
+        left_out: pipeline.left_out.clone(),
+        time,
+        warnings: warnings.concat(),
+    }
+}
+
+/// The instances in groups: each after what it reads. Within a group, all can be decided at once.
+fn waves(pipeline: &Pipeline) -> Vec<Vec<usize>> {
+    let mut depth: Vec<usize> = Vec::with_capacity(pipeline.instances.len());
+    let mut waves: Vec<Vec<usize>> = Vec::new();
+    for (index, instance) in pipeline.instances.iter().enumerate() {
+        let deepest = instance.inputs.iter().map(|(from, _)| depth[*from] + 1).max();
+        let own = deepest.unwrap_or(0);
+        depth.push(own);
+        if waves.len() <= own {
+            waves.resize_with(own + 1, Vec::new);
+        }
+        waves[own].push(index);
+    }
+    waves
 }

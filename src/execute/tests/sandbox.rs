@@ -102,7 +102,7 @@ impl Sandbox {
     }
 
     pub fn plan(&self) -> Plan {
-        build(&self.pipeline(), &self.store(), &DeviceSpec::CPU)
+        build(&self.pipeline(), &self.store(), &DeviceSpec::CPU, 1)
     }
 
     pub fn run(&self) -> (RunRecord, Vec<RunEvent>) {
