@@ -58,6 +58,7 @@ impl Source {
     pub fn error(self: &Arc<Self>, span: Span, message: impl Into<String>) -> Diagnostic {
         Diagnostic {
             severity: Severity::Error,
+            class: Class::Relation,
             file: self.file.clone(),
             at: self.position(span.start),
             message: message.into(),
@@ -85,11 +86,41 @@ pub enum Severity {
     Warning,
 }
 
+/// What sort of problem it is: what a program can go by, where words may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Class {
+    /// The text is not a YAML document that is read: its encoding, size, depth, or a key twice.
+    Syntax,
+    /// A key or a value is not what the JSON Schema says: an editor with the schema finds the same.
+    Shape,
+    /// A whole number is written with a point, which JSON Schema takes for the same number.
+    Notation,
+    /// Parts of the file do not go together: parameters, axes, steps that read each other.
+    Relation,
+    /// A kind's own word on its settings: choices that exclude each other, files that are not there.
+    Kind,
+}
+
+impl Class {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Syntax => "syntax",
+            Self::Shape => "shape",
+            Self::Notation => "notation",
+            Self::Relation => "relation",
+            Self::Kind => "kind",
+        }
+    }
+}
+
 /// One thing wrong with a pipeline file.
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
     /// How bad it is.
     pub severity: Severity,
+    /// What sort of problem it is.
+    pub class: Class,
     /// The file as it was named.
     pub file: String,
     /// Where: 1:1 for the file as a whole.
@@ -108,6 +139,7 @@ impl Diagnostic {
     pub(super) fn whole(file: &Path, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
+            class: Class::Syntax,
             file: file.display().to_string(),
             at: Position { line: 1, column: 1 },
             message: message.into(),
@@ -125,6 +157,11 @@ impl Diagnostic {
 
     pub(super) fn maybe_help(mut self, help: Option<String>) -> Self {
         self.help = help.or(self.help);
+        self
+    }
+
+    pub(super) fn class(mut self, class: Class) -> Self {
+        self.class = class;
         self
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 
 use super::check::{Fault, Finding, Mark, check};
-use super::diagnostic::Span;
+use super::diagnostic::{Class, Span};
 use super::file::{place, schema_value};
 use super::join::Row;
 use super::resolve::{Draft, Resolver};
@@ -72,6 +72,7 @@ impl Resolver<'_> {
             shown,
             work: None,
             seed: variant.seed,
+            policy: variant.policy,
             inputs,
             derived: false,
             at: step.key,
@@ -79,12 +80,12 @@ impl Resolver<'_> {
         if sound {
             match (kind.parse)(&draft.settings) {
                 Ok(work) => draft.work = Some(work),
-                Err(problem) => self.told(variant, &step.name, problem),
+                Err(problem) => self.told(variant, &step.name, problem, Class::Shape),
             }
         }
         self.derive(&mut draft, 0);
         for problem in self.checked(&draft) {
-            self.told(variant, &step.name, problem);
+            self.told(variant, &step.name, problem, Class::Kind);
         }
         self.add(draft)
     }
@@ -107,7 +108,7 @@ impl Resolver<'_> {
     }
 
     /// A problem that a kind found, at its place.
-    fn told(&mut self, variant: &Variant, step: &str, problem: Problem) {
+    fn told(&mut self, variant: &Variant, step: &str, problem: Problem, class: Class) {
         let message = if problem.path.is_empty() {
             format!("step `{step}`: {}", problem.message)
         } else {
@@ -116,11 +117,12 @@ impl Resolver<'_> {
         let fault = Fault {
             path: problem.path,
             at_key: false,
+            notation: false,
             message,
             help: problem.help,
         };
         self.problems
-            .push(place(self.source, &variant.with, variant.outside, fault));
+            .push(place(self.source, &variant.with, variant.outside, fault).class(class));
     }
 
     /// An instance as its reader sees it.
@@ -183,7 +185,7 @@ impl Resolver<'_> {
                 )
             })?;
         let work = (kind.parse)(&wanted.with)?;
-        let seed = work.needs().seed.then_some(owner.seed);
+        let seed = work.needs().seed.then(|| owner.seed.to_hex());
         let identity = json!([kind.name, wanted.with, seed]).to_string();
         if let Some(index) = self.known.get(&identity) {
             return Ok(*index);
@@ -202,6 +204,7 @@ impl Resolver<'_> {
             settings: wanted.with,
             work: Some(work),
             seed: owner.seed,
+            policy: owner.policy,
             inputs: Vec::new(),
             derived: true,
             at: owner.at,

@@ -7,7 +7,7 @@ use super::diagnostic::{Diagnostic, Source};
 use super::tree::{Content, Entry, Node};
 
 /// More instances of one step are a mistake.
-pub(super) const MAXIMUM_INSTANCES: usize = 10_000;
+pub(super) const MAXIMUM_INSTANCES: usize = 100_000;
 
 /// The values of all axes in one combination, in file order.
 pub(super) type Combination = Vec<(String, Node)>;

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::diagnostic::{Diagnostic, Source, Span};
+use super::diagnostic::{Class, Diagnostic, Source, Span};
 use super::meaning::{compare, plain};
 use super::tree::{Content, Entry, Node};
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, StrInput};
@@ -22,6 +22,12 @@ const MAXIMUM_NODES: usize = 100_000;
 /// The document's tree. What does not hinder reading on (a key twice, a tag) goes to `problems`;
 /// what does is the error.
 pub(super) fn read(source: &Arc<Source>, problems: &mut Vec<Diagnostic>) -> Result<Node, Diagnostic> {
+    let outcome = whole(source, problems).map_err(|problem| problem.class(Class::Syntax));
+    problems.iter_mut().for_each(|problem| problem.class = Class::Syntax);
+    outcome
+}
+
+fn whole(source: &Arc<Source>, problems: &mut Vec<Diagnostic>) -> Result<Node, Diagnostic> {
     if source.text.len() > MAXIMUM_BYTES {
         let message = format!(
             "the file has {} bytes; a pipeline file may have {MAXIMUM_BYTES}",

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::decide::{Decision, Made, Planner};
 use super::estimate::{Time, estimate};
 use super::reason::Difference;
+use super::selection::Part;
 use crate::device::DeviceSpec;
 use crate::pipeline::{LeftOut, Pipeline};
 use crate::step::Digest;
@@ -25,6 +26,8 @@ pub enum State {
     Maybe,
     /// It cannot run: a file that it needs cannot be read, or what it waits for cannot run.
     Blocked,
+    /// The user did not select it; and where something selected needs it, it is not known.
+    Skipped,
 }
 
 impl State {
@@ -35,6 +38,7 @@ impl State {
             Self::Run => "run",
             Self::Maybe => "maybe",
             Self::Blocked => "blocked",
+            Self::Skipped => "skipped",
         }
     }
 }
@@ -98,37 +102,55 @@ impl Plan {
     }
 }
 
-/// Plans a pipeline. The store is only looked at. `jobs`: how many instances run side by side.
-pub fn build(pipeline: &Pipeline, store: &Store, device: &DeviceSpec, jobs: usize) -> Plan {
-    let planner = Planner::new(pipeline, store, device);
-    let count = pipeline.instances.len();
-    let mut made: Vec<Option<Arc<Made>>> = vec![None; count];
-    let mut planned: Vec<Option<Planned>> = vec![None; count];
-    let mut warnings: Vec<Vec<String>> = vec![Vec::new(); count];
-    for wave in waves(pipeline) {
-        let decisions: Vec<Decision> = wave.par_iter().map(|&index| planner.decide(index, &made)).collect();
-        for (index, mut decision) in wave.into_iter().zip(decisions) {
-            let inputs = &pipeline.instances[index].inputs;
-            let blocker = inputs.iter().find_map(|(from, _)| {
-                let from = planned[*from].as_ref()?;
-                (from.state == State::Blocked).then(|| from.name.clone())
-            });
-            if let Some(name) = blocker {
-                decision.planned.state = State::Blocked;
-                decision.planned.reasons = vec![format!("{name} cannot run")];
+/// Plans a pipeline. The store is only looked at.
+pub fn build(pipeline: &Pipeline, store: &Store, device: &DeviceSpec) -> Plan {
+    Planner::new(pipeline, store, device).plan()
+}
+
+impl Planner<'_> {
+    /// Plans what is wanted. The store is only looked at.
+    pub fn plan(&self) -> Plan {
+        let count = self.pipeline.instances.len();
+        let mut made: Vec<Option<Arc<Made>>> = vec![None; count];
+        let mut planned: Vec<Option<Planned>> = vec![None; count];
+        let mut warnings: Vec<Vec<String>> = vec![Vec::new(); count];
+        for wave in waves(self.pipeline) {
+            let decisions: Vec<Decision> = wave.par_iter().map(|&index| self.decide(index, &made)).collect();
+            for (index, mut decision) in wave.into_iter().zip(decisions) {
+                self.block(index, &mut decision.planned, &planned);
+                made[index] = decision.made;
+                planned[index] = Some(decision.planned);
+                warnings[index] = decision.warnings;
             }
-            made[index] = decision.made;
-            planned[index] = Some(decision.planned);
-            warnings[index] = decision.warnings;
+        }
+        let instances: Vec<Planned> = planned.into_iter().flatten().collect();
+        Plan {
+            time: estimate(self.pipeline, &instances, self.jobs),
+            instances,
+            left_out: self.pipeline.left_out.clone(),
+            warnings: warnings.concat(),
         }
     }
-    let instances: Vec<Planned> = planned.into_iter().flatten().collect();
-    let time = estimate(pipeline, &instances, jobs);
-    Plan {
-        instances,
-        left_out: pipeline.left_out.clone(),
-        time,
-        warnings: warnings.concat(),
+
+    /// What cannot be had blocks what reads it.
+    fn block(&self, index: usize, planned: &mut Planned, others: &[Option<Planned>]) {
+        if planned.state == State::Skipped {
+            return;
+        }
+        let inputs = &self.pipeline.instances[index].inputs;
+        let blocker = inputs
+            .iter()
+            .filter_map(|(from, _)| others[*from].as_ref())
+            .find(|input| matches!(input.state, State::Blocked | State::Skipped));
+        if let Some(blocker) = blocker {
+            let (state, how) = match blocker.state {
+                State::Skipped if self.choice().part(index) == Part::Needed => (State::Skipped, "is skipped"),
+                State::Skipped => (State::Blocked, "is not known, and not selected"),
+                _ => (State::Blocked, "cannot run"),
+            };
+            planned.state = state;
+            planned.reasons = vec![format!("{} {how}", blocker.name)];
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::graph::{self, Graph};
 use super::history::{History, Nearest};
 use super::input::{described, input_of, inputs_of, lineage_of};
 use super::reason::{Difference, differences};
+use super::selection::{Choice, Part};
 use super::{Planned, State};
 use crate::device::DeviceSpec;
 use crate::pipeline::Pipeline;
@@ -32,12 +33,20 @@ pub struct Decision {
     pub dependencies: Option<Dependencies>,
     /// The artifact, of a cached instance.
     pub made: Option<Arc<Made>>,
+    /// What is known although it is to run again.
+    pub before: Option<Arc<Made>>,
     /// What is wrong in the store, for the user to see.
     pub warnings: Vec<String>,
 }
 
 /// How many reasons one instance shows; [`Planned::differences`] has all.
 const SHOWN: usize = 6;
+
+/// The reason of what the user did not select.
+const NOT_SELECTED: &str = "not selected";
+
+/// The reason of what is known and runs again.
+const FORCED: &str = "asked for by --force";
 
 /// Decides, instance by instance.
 pub struct Planner<'a> {
@@ -48,6 +57,9 @@ pub struct Planner<'a> {
     /// The names of all instances, and of all steps.
     instances: HashSet<&'a str>,
     steps: HashSet<&'a str>,
+    choice: Choice,
+    /// How many instances are to run side by side.
+    pub(super) jobs: usize,
     /// All earlier actions, read when the first reason is asked for.
     history: OnceLock<History>,
 }
@@ -62,6 +74,8 @@ impl<'a> Planner<'a> {
             graph: graph::graph(pipeline),
             instances: pipeline.instances.iter().map(|one| one.name.as_str()).collect(),
             steps: pipeline.instances.iter().map(|one| one.step.as_str()).collect(),
+            choice: Choice::everything(pipeline),
+            jobs: 1,
             history: OnceLock::new(),
         }
     }
@@ -71,12 +85,54 @@ impl<'a> Planner<'a> {
         &self.graph
     }
 
+    /// The same for a part of the pipeline.
+    pub fn choosing(mut self, choice: Choice) -> Self {
+        self.choice = choice;
+        self
+    }
+
+    /// What of the pipeline is wanted.
+    pub fn choice(&self) -> &Choice {
+        &self.choice
+    }
+
+    /// The same for a run of so many instances side by side: the work does not change, its time does.
+    pub fn side_by_side(mut self, jobs: usize) -> Self {
+        self.jobs = jobs;
+        self
+    }
+
     pub(super) fn has_instance(&self, name: &str) -> bool {
         self.instances.contains(name)
     }
 
     /// Decides about one instance from what is known of the others.
     pub fn decide(&self, index: usize, made: &[Option<Arc<Made>>]) -> Decision {
+        if self.choice.part(index) == Part::Skipped {
+            let mut skipped = self.decision(index, State::Skipped, None);
+            skipped.planned.reasons = vec![NOT_SELECTED.into()];
+            return skipped;
+        }
+        let mut decision = self.decide_wanted(index, made);
+        let planned = &mut decision.planned;
+        match (self.choice.part(index), planned.state) {
+            (Part::Selected, State::Cached | State::Maybe) if self.choice.forces(index) => {
+                planned.state = State::Run;
+                planned.reasons.insert(0, FORCED.into());
+                decision.before = decision.made.take();
+                let before = decision.before.as_deref().map(|made| made.action.seconds);
+                planned.estimated_seconds = before.or(planned.estimated_seconds);
+            }
+            (Part::Needed, State::Run) => {
+                planned.state = State::Skipped;
+                planned.reasons.insert(0, NOT_SELECTED.into());
+            }
+            _ => {}
+        }
+        decision
+    }
+
+    fn decide_wanted(&self, index: usize, made: &[Option<Arc<Made>>]) -> Decision {
         let (dependencies, pending) = match self.dependencies(index, made) {
             Ok(found) => found,
             Err(error) => {
@@ -210,6 +266,7 @@ impl<'a> Planner<'a> {
             },
             dependencies: None,
             made: None,
+            before: None,
             warnings: Vec::new(),
         }
     }
@@ -249,7 +306,7 @@ impl<'a> Planner<'a> {
             implementation: instance.kind.version,
             fields,
             seed: needs.seed.then(|| instance.seed.to_hex()),
-            numerics: needs.device.then(|| self.device.numerics().into()),
+            numerics: needs.device.then(|| instance.device(self.device).numerics().into()),
             lineage,
         };
         Ok((dependencies, pending))

@@ -45,6 +45,19 @@ pub struct Time {
 }
 
 impl Planner<'_> {
+    /// Seconds that the latest earlier work of each instance took, or of its step; `None` of what
+    /// never ran.
+    pub fn earlier_seconds(&self) -> Vec<Option<f64>> {
+        let history = self.history();
+        let latest = |instance: &Instance| {
+            let (kind, step) = (instance.kind.name, &instance.step);
+            let own = history.of_instance(kind, &instance.name).next();
+            own.or_else(|| history.of_step(kind, step).next())
+                .map(|action| action.seconds)
+        };
+        self.pipeline.instances.iter().map(latest).collect()
+    }
+
     /// Seconds, from the nearest earlier action of the instance, else of its step, else of its kind,
     /// that ran on the same class of device and is of a comparable size.
     pub(super) fn seconds(&self, instance: &Instance, now: &Dependencies, pending: &[String]) -> Option<f64> {

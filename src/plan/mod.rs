@@ -12,6 +12,7 @@ mod graph;
 mod history;
 mod input;
 mod reason;
+mod selection;
 
 pub use build::{Compared, Plan, Planned, State, build};
 pub use decide::{Decision, Made, Planner};
@@ -19,3 +20,4 @@ pub use estimate::Time;
 pub use graph::{Graph, ancestors, descendants, graph};
 pub use input::{input_of, lineage_of};
 pub use reason::{Difference, differences};
+pub use selection::{Choice, Part, Selection, SelectionError};

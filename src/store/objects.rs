@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 
 use super::actions::digest_of_name;
 use super::durable::sync_folder;
-use super::layout::{is_digest, read_if_there};
+use super::layout::read_if_there;
 use super::{Manifest, Store, StoreError, write_json};
 use crate::step::Digest;
 
@@ -69,16 +69,6 @@ impl Store {
         let object = self.look(digest, Look::Full)?;
         self.note_seen(&object).ok(); // only saves time later
         Ok(object)
-    }
-
-    /// What an object consists of by its record, whether or not the files are still so: to compare two.
-    pub fn manifest(&self, digest: &Digest) -> Option<Manifest> {
-        if !is_digest(digest.as_str()) {
-            return None; // a record may hold anything, and this becomes a path
-        }
-        let record = read_if_there(&self.manifest_path(digest)).ok()??;
-        let manifest: Manifest = serde_json::from_slice(&record).ok()?;
-        (manifest.digest() == *digest).then_some(manifest)
     }
 
     fn look(&self, digest: &Digest, look: Look) -> Result<Object, Damage> {
