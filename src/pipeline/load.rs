@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::border::{Unreadable, file_text};
 use super::diagnostic::{Diagnostic, Diagnostics, Source};
 use super::file::{check_structure, typed};
 use super::parameters::{parameters, unused};
@@ -30,20 +31,9 @@ pub struct LoadOptions {
 /// # Errors
 /// Every problem that the file has, in file order.
 pub fn load(path: &Path, options: &LoadOptions, kinds: &'static [Kind]) -> Result<Pipeline, Diagnostics> {
-    let whole = |message: String, help: &str| Diagnostics(vec![Diagnostic::whole(path, message).help(help)]);
-    let bytes = std::fs::read(path).map_err(|error| {
-        whole(
-            format!("cannot read the pipeline file: {error}"),
-            "check the path; `fragua init` writes a first one",
-        )
-    })?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count()
-            + 1;
-        whole(format!("line {line} is not UTF-8 text"), "save the file as UTF-8")
+    let text = file_text(path).map_err(|Unreadable { at, message, help }| {
+        let message = format!("cannot read the pipeline file: {message}");
+        Diagnostics(vec![Diagnostic::whole(path, message).at(at).help(help)])
     })?;
     load_text(path, &text, options, kinds)
 }

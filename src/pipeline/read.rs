@@ -7,13 +7,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::border::{MAXIMUM_BYTES, Unreadable, foreign, too_large};
 use super::diagnostic::{Class, Diagnostic, Source, Span};
 use super::meaning::{compare, plain};
 use super::tree::{Content, Entry, Node};
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, StrInput};
 
-/// Larger is not a pipeline file.
-pub(super) const MAXIMUM_BYTES: usize = 1 << 20;
 /// Nesting beyond it is not read (serde_yaml stops at 128).
 const MAXIMUM_DEPTH: usize = 64;
 /// Values, counted again wherever an alias repeats them.
@@ -29,11 +28,15 @@ pub(super) fn read(source: &Arc<Source>, problems: &mut Vec<Diagnostic>) -> Resu
 
 fn whole(source: &Arc<Source>, problems: &mut Vec<Diagnostic>) -> Result<Node, Diagnostic> {
     if source.text.len() > MAXIMUM_BYTES {
-        let message = format!(
-            "the file has {} bytes; a pipeline file may have {MAXIMUM_BYTES}",
-            source.text.len()
-        );
-        return Err(source.error(Span::default(), message));
+        let Unreadable { message, help, .. } = too_large(source.text.len());
+        return Err(source.error(Span::default(), message).help(help));
+    }
+    if let Some((start, what)) = foreign(&source.text) {
+        let end = start + source.text[start..].chars().next().map_or(0, char::len_utf8);
+        let message = format!("{what} cannot stand in a pipeline file");
+        return Err(source
+            .error(Span { start, end }, message)
+            .help("remove it; within double quotes, write an escape such as \"\\u2028\""));
     }
     let mut reader = Reader {
         source,
