@@ -30,21 +30,26 @@ pub(super) struct Span {
 pub(super) struct Source {
     pub file: String,
     pub text: String,
+    /// Where each line after the first begins: every instance has a place, so places must be quick.
+    breaks: Vec<usize>,
 }
 
 impl Source {
     pub fn new(file: &Path, text: impl Into<String>) -> Arc<Self> {
+        let text = text.into();
         Arc::new(Self {
             file: file.display().to_string(),
-            text: text.into(),
+            breaks: text.match_indices('\n').map(|(newline, _)| newline + 1).collect(),
+            text,
         })
     }
 
     pub fn position(&self, byte: usize) -> Position {
         let before = self.text.get(..byte).unwrap_or(&self.text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = self.breaks.partition_point(|start| *start <= before.len());
+        let line_start = line.checked_sub(1).map_or(0, |last| self.breaks[last]);
         Position {
-            line: before.matches('\n').count() + 1,
+            line: line + 1,
             column: before[line_start..].chars().count() + 1,
         }
     }

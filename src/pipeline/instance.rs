@@ -1,5 +1,7 @@
 //! One instance: its final settings, its inputs, what its kind says of them, and what it derives.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use super::check::{Fault, Finding, Mark, check};
@@ -25,6 +27,7 @@ impl Resolver<'_> {
         sound: bool,
     ) -> usize {
         let mut inputs: Vec<(usize, Input)> = Vec::new();
+        let mut texts_read = HashSet::new(); // a report may gather thousands
         let mut replacements: Vec<(&[String], Replacement)> = Vec::new();
         for (reference, targets) in variant.references.iter().zip(&row.targets) {
             let part = reference.name.part.as_deref();
@@ -32,7 +35,7 @@ impl Resolver<'_> {
             for target in targets {
                 let input = self.input(*target, part);
                 texts.push(Value::String(input.text.clone()));
-                if !inputs.iter().any(|(_, other)| other.text == input.text) {
+                if texts_read.insert(input.text.clone()) {
                     inputs.push((*target, input));
                 }
             }
@@ -69,6 +72,7 @@ impl Resolver<'_> {
             shown,
             work: None,
             seed: variant.seed,
+            policy: variant.policy,
             inputs,
             derived: false,
             at: step.key,
@@ -181,7 +185,7 @@ impl Resolver<'_> {
                 )
             })?;
         let work = (kind.parse)(&wanted.with)?;
-        let seed = work.needs().seed.then_some(owner.seed);
+        let seed = work.needs().seed.then(|| owner.seed.to_hex());
         let identity = json!([kind.name, wanted.with, seed]).to_string();
         if let Some(index) = self.known.get(&identity) {
             return Ok(*index);
@@ -200,6 +204,7 @@ impl Resolver<'_> {
             settings: wanted.with,
             work: Some(work),
             seed: owner.seed,
+            policy: owner.policy,
             inputs: Vec::new(),
             derived: true,
             at: owner.at,

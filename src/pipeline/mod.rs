@@ -21,6 +21,8 @@ mod load;
 mod matrix;
 mod meaning;
 mod parameters;
+mod policy;
+mod quantity;
 mod read;
 mod reference;
 mod resolve;

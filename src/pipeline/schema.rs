@@ -42,7 +42,7 @@ pub fn schema(kinds: &[Kind]) -> Value {
     });
     let mut choices = Vec::new();
     for kind in kinds {
-        let mut settings = schema_value(kind);
+        let mut settings = (*schema_value(kind)).clone();
         let of_kind = OfKind {
             name: kind.name,
             schema: settings.clone(),
