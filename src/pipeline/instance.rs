@@ -1,14 +1,16 @@
 //! One instance: its final settings, its inputs, what its kind says of them, and what it derives.
 
+use std::collections::BTreeMap;
 use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
 use super::check::{Fault, Finding, Mark, check};
-use super::diagnostic::{Class, Span};
+use super::diagnostic::Class;
 use super::file::{place, schema_value};
 use super::join::Row;
 use super::resolve::{Draft, Resolver};
+use super::source::Span;
 use super::tree::{Node, Replacement};
 use super::variant::{StepDraft, Variant};
 use crate::step::{Derived, Input, Kind, Problem, axes_label};
@@ -53,15 +55,13 @@ impl Resolver<'_> {
             })
         };
         let shown = variant.with.replaced(&replaced);
+        let paths: BTreeMap<&[String], String> = variant
+            .paths
+            .iter()
+            .filter_map(|path| Some((path.as_slice(), self.absolute(variant.with.locate(path).node)?)))
+            .collect();
         let settings = variant.with.replaced(&|path| {
-            replaced(path).or_else(|| {
-                let written = variant
-                    .paths
-                    .iter()
-                    .any(|at| at == path)
-                    .then(|| variant.with.locate(path).node.text())??;
-                Some(Replacement::One(self.absolute(written)))
-            })
+            replaced(path).or_else(|| Some(Replacement::One(Value::String(paths.get(path)?.clone()))))
         });
         let mut draft = Draft {
             name: format!("{}{}", step.name, axes_label(&row.axes)),
@@ -142,14 +142,18 @@ impl Resolver<'_> {
         }
     }
 
-    fn absolute(&self, written: &str) -> Value {
-        Value::String(self.folder.join(written).to_string_lossy().into_owned())
+    /// A path, relative to the file that it is written in, as an absolute one.
+    fn absolute(&mut self, node: &Node) -> Option<String> {
+        let written = node.text()?;
+        let folder = &self.source.text_at(node.span.start).folder;
+        let absolute = folder.join(written).to_string_lossy().into_owned();
+        self.written.insert(absolute.clone(), written.to_owned());
+        Some(absolute)
     }
 
-    /// A path as the file wrote it: what is made absolute begins with the file's folder.
+    /// A path as the file wrote it.
     fn as_written(&self, absolute: &str) -> Value {
-        let folder = format!("{}{}", self.folder.display(), std::path::MAIN_SEPARATOR);
-        Value::String(absolute.strip_prefix(&folder).unwrap_or(absolute).to_owned())
+        Value::String(self.written.get(absolute).map_or(absolute, String::as_str).to_owned())
     }
 
     /// Adds the instances that a step has the engine add before it, each once for all who ask.

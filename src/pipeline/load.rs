@@ -7,12 +7,13 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::border::{Unreadable, file_text};
-use super::diagnostic::{Diagnostic, Diagnostics, Source};
-use super::file::{check_structure, typed};
+use super::diagnostic::{Diagnostic, Diagnostics};
+use super::file::typed;
+use super::include::whole;
 use super::parameters::{parameters, unused};
-use super::read::read;
 use super::resolve::{Draft, Resolver};
 use super::resolved::{Instance, Pipeline};
+use super::source::Source;
 use super::structure::plain;
 use super::substitute::Scope;
 use super::tree::Node;
@@ -51,17 +52,16 @@ pub fn load_text(
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let source = Source::new(path, text);
     let mut problems = Vec::new();
-    let root = match read(&source, &mut problems) {
+    let root = match whole(&source, kinds, &mut problems) {
         Ok(root) => root,
         Err(problem) => {
             problems.push(problem);
             return Err(Diagnostics::sorted(problems));
         }
     };
-    problems.extend(check_structure(&source, &root, kinds));
     // types are read of what is right in structure; what is not is told, and the rest is checked on
     let file = if problems.is_empty() {
-        Some(typed(&source).map_err(|problem| Diagnostics(vec![problem]))?)
+        Some(typed(&source, &root).map_err(|problem| Diagnostics(vec![problem]))?)
     } else {
         None
     };
@@ -90,7 +90,7 @@ pub fn load_text(
     let entries = root.get("steps").map(Node::entries).unwrap_or_default();
     let steps: Vec<StepDraft> = entries.iter().map(|entry| drafter.draft(entry)).collect();
 
-    let mut resolver = Resolver::new(&source, kinds, path);
+    let mut resolver = Resolver::new(&source, kinds);
     resolver.resolve(&steps);
     problems.append(&mut resolver.problems);
     let Some(file) = file.filter(|_| problems.is_empty()) else {
@@ -113,7 +113,11 @@ pub fn load_text(
         },
         instances: instances.expect("an instance without work has left a problem"),
         left_out: Vec::new(),
-        sources: vec![(path.to_owned(), text.to_owned())],
+        sources: source
+            .texts()
+            .iter()
+            .map(|text| (text.path.clone(), text.text.clone()))
+            .collect(),
         warnings,
     })
 }

@@ -18,19 +18,52 @@ pub(super) fn file(step: &Value) -> Value {
             "pipeline": name("The pipeline's name."),
             "about": { "type": "string", "description": "What it is for, in a sentence." },
             "seed": or_placeholder("The root of all random numbers; 0 if absent.", plain::seed()),
-            "params": {
-                "type": "object",
-                "description": "Values for `${params.name}`; `fragua run FILE --set name=value` changes one.",
-                "propertyNames": name("A parameter's name."),
-            },
-            "steps": {
-                "type": "object",
-                "description": "The steps by name. A step that names another in its settings runs after it.",
-                "minProperties": 1,
-                "propertyNames": name("A step's name."),
-                "additionalProperties": step,
-            },
+            "include": include(),
+            "params": params(),
+            "steps": steps(step),
         },
+    })
+}
+
+/// The schema of a file that others include.
+pub(super) fn included(step: &Value) -> Value {
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "minProperties": 1,
+        "properties": { "include": include(), "params": params(), "steps": steps(step) },
+    })
+}
+
+fn include() -> Value {
+    let path = json!({
+        "type": "string",
+        "minLength": 1,
+        // no `${`: files are read before anything is put in
+        "pattern": r"^([^$]|\$+[^${])*\$*$",
+        "x-words": "a path without placeholders",
+    });
+    json!({
+        "description": "Files with more parameters and steps, relative to this one.",
+        "anyOf": [path, { "type": "array", "minItems": 1, "items": path }],
+    })
+}
+
+fn params() -> Value {
+    json!({
+        "type": "object",
+        "description": "Values for `${params.name}`; `fragua run FILE --set name=value` changes one.",
+        "propertyNames": name("A parameter's name."),
+    })
+}
+
+fn steps(step: &Value) -> Value {
+    json!({
+        "type": "object",
+        "description": "The steps by name. A step that names another in its settings runs after it.",
+        "minProperties": 1,
+        "propertyNames": name("A step's name."),
+        "additionalProperties": step,
     })
 }
 

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::check::{Finding, Mark, check};
-use super::diagnostic::{Diagnostic, Source, Span};
+use super::diagnostic::Diagnostic;
 use super::file::{PipelineFile, place, schema_value};
 use super::matrix::{Combination, combinations, labels};
 use super::policy::REPEAT;
 use super::reference::{Reference, references};
 use super::resolved::Policy;
+use super::source::{Source, Span};
 use super::substitute::{Scope, Substitution};
 use super::tree::{Content, Entry, Node};
 use crate::seed::Seed;
