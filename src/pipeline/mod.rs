@@ -9,6 +9,7 @@
 //!
 //! The room knows kinds only through [`crate::step::Kind`]: the registry is passed in.
 
+mod border;
 mod check;
 mod complaint;
 mod diagnostic;
