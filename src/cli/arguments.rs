@@ -125,7 +125,7 @@ Examples:
   fragua show --json")]
     Show(ShowArguments),
 
-    /// Digest every object in the store again
+    /// Digest every object in the store again; name damage and the runs that it touches
     Verify,
 
     /// Do the work of one attempt (started by `run`)
@@ -152,6 +152,23 @@ newest one's), or `last`.")]
   fragua diff 20260130 last
   fragua diff baseline wider --json | jq .scores")]
     Diff(DiffArguments),
+
+    /// Show where an artifact came from, down to the files that were read
+    #[command(after_help = "Examples:
+  fragua trace last:report
+  fragua trace \"best:answers[model=tuned,shots=1]\"
+  fragua trace 8c433e3a
+  fragua trace reports/lab/scores.csv
+  fragua trace last:base --json")]
+    Trace(TraceArguments),
+
+    /// Copy an artifact out of the store
+    #[command(after_help = "Examples:
+  fragua get last tuned model                            a model directory
+  fragua get best \"answers[model=tuned,shots=1]\" answers
+  fragua get last rows.train rows                        one part of a dataset
+  fragua get last base.tokenizer tokenizer")]
+    Get(GetArguments),
 }
 
 /// A pipeline file and its parameters.
@@ -230,6 +247,27 @@ pub struct DiffArguments {
     /// The other
     #[arg(value_name = "RUN")]
     pub after: String,
+}
+
+/// `trace`.
+#[derive(Debug, Args)]
+pub struct TraceArguments {
+    /// RUN:INSTANCE, a digest or its beginning, or a path: in the store, a copy, a report
+    pub artifact: String,
+}
+
+/// `get`.
+#[derive(Debug, Args)]
+pub struct GetArguments {
+    /// The run
+    pub run: String,
+
+    /// The step, instance, or part of one
+    pub step: String,
+
+    /// Where to: a folder that is empty or does not exist
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
 }
 
 /// `worker`.

@@ -9,6 +9,7 @@ mod completions;
 mod devices;
 mod diff;
 mod failure;
+mod get;
 mod init;
 mod look;
 mod markdown;
@@ -20,6 +21,7 @@ mod schema;
 mod screen;
 mod show;
 mod table;
+mod trace;
 mod validate;
 mod verify;
 mod worker;
@@ -47,6 +49,8 @@ pub fn main() -> ExitCode {
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Runs(arguments) => runs::run(&global, &arguments),
         Command::Diff(arguments) => diff::run(&global, &arguments),
+        Command::Trace(arguments) => trace::run(&global, &arguments),
+        Command::Get(arguments) => get::run(&global, &arguments),
     };
     ExitCode::from(outcome.unwrap_or_else(|error| failure::tell(&error, global.json)))
 }

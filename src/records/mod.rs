@@ -4,18 +4,25 @@
 //! [`PastRun`] is a run as its record tells; the rest is told from runs, actions and objects.
 
 mod compare;
+mod damage;
 mod difference;
 mod error;
+mod get;
+mod meant;
 mod past;
 mod scores;
 mod story;
+mod trace;
 
 pub use compare::compare;
+pub use damage::{Health, Touched, health};
 pub use difference::{
     ArtifactDifference, FileDifference, RunDifference, ScoreDifference, SettingsDifference, TimeDifference,
     ValueDifference,
 };
 pub use error::RecordsError;
+pub use get::{Wanted, copy, empty_or_absent, wanted};
 pub use past::{Ending, PastRun, all, find};
 pub use scores::{ScoreRow, headline};
 pub use story::{Story, Warning};
+pub use trace::{Making, Trace, TraceFile, TraceInput, TraceNode, Tracer};
