@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -66,6 +67,20 @@ impl Global {
 
 fn device(text: &str) -> Result<DeviceSpec, String> {
     DeviceSpec::parse(text).map_err(|error| error.to_string())
+}
+
+fn age(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no age: write a number and w, d, h or m, for example 30d");
+    let unit = text.chars().next_back().ok_or_else(wrong)?;
+    let seconds = match unit {
+        'w' => 7 * 86_400,
+        'd' => 86_400,
+        'h' => 3600,
+        'm' => 60,
+        _ => return Err(wrong()),
+    };
+    let count: u32 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| wrong())?;
+    Ok(Duration::from_secs(u64::from(count) * seconds))
 }
 
 fn run_name(text: &str) -> Result<String, String> {
@@ -169,6 +184,21 @@ newest one's), or `last`.")]
   fragua get last rows.train rows                        one part of a dataset
   fragua get last base.tokenizer tokenizer")]
     Get(GetArguments),
+
+    /// Show what nobody needs any more, and delete it when told to
+    #[command(
+        after_help = "Kept are runs in flight, named runs (`run --name`), the last runs of each pipeline and the last one
+that was done, with everything that they made or used; and unfinished work with what it reads.
+Reports that were exported are not touched.
+
+Examples:
+  fragua gc                                  what would go, why, and how much
+  fragua gc --yes
+  fragua gc --keep-last 1 --yes
+  fragua gc --keep-last 0 --older-than 30d   everything older that has no name
+  fragua gc --give-up 14d                    also checkpoints that nothing has touched for two weeks"
+    )]
+    Gc(GcArguments),
 }
 
 /// A pipeline file and its parameters.
@@ -268,6 +298,26 @@ pub struct GetArguments {
     /// Where to: a folder that is empty or does not exist
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
+}
+
+/// `gc`.
+#[derive(Debug, Args)]
+pub struct GcArguments {
+    /// Keep so many of the last runs of each pipeline
+    #[arg(long, value_name = "N", default_value = "5")]
+    pub keep_last: usize,
+
+    /// Keep younger runs as well: 30d (also w, h, m)
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub older_than: Option<Duration>,
+
+    /// Give up unfinished work that nothing has touched for so long
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub give_up: Option<Duration>,
+
+    /// Delete without asking
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// `worker`.

@@ -9,6 +9,7 @@ mod completions;
 mod devices;
 mod diff;
 mod failure;
+mod gc;
 mod get;
 mod init;
 mod look;
@@ -51,6 +52,7 @@ pub fn main() -> ExitCode {
         Command::Diff(arguments) => diff::run(&global, &arguments),
         Command::Trace(arguments) => trace::run(&global, &arguments),
         Command::Get(arguments) => get::run(&global, &arguments),
+        Command::Gc(arguments) => gc::run(&global, &arguments),
     };
     ExitCode::from(outcome.unwrap_or_else(|error| failure::tell(&error, global.json)))
 }

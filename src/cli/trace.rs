@@ -136,8 +136,11 @@ fn about(node: &TraceNode, made: &Making, width: usize) -> Vec<String> {
     // a long setting may break at its commas as well
     for fact in facts.join(", ").split(", ") {
         match lines.last_mut() {
-            Some(line) if line.chars().count() + fact.chars().count() + 2 <= width => *line += &format!(", {fact}"),
-            _ => lines.push(cut(fact, width)),
+            Some(line) if line.chars().count() + fact.chars().count() + 3 <= width => *line += &format!(", {fact}"),
+            last => {
+                last.into_iter().for_each(|line| line.push(','));
+                lines.push(cut(fact, width));
+            }
         }
     }
     lines

@@ -7,6 +7,7 @@ mod compare;
 mod damage;
 mod difference;
 mod error;
+mod garbage;
 mod get;
 mod meant;
 mod past;
@@ -21,6 +22,7 @@ pub use difference::{
     ValueDifference,
 };
 pub use error::RecordsError;
+pub use garbage::{Garbage, Item, Keep, Reason, garbage};
 pub use get::{Wanted, copy, empty_or_absent, wanted};
 pub use past::{Ending, PastRun, all, find};
 pub use scores::{ScoreRow, headline};
