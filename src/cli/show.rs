@@ -145,6 +145,6 @@ pub fn paint(state: RunState) -> Paint {
         RunState::Cached => Paint::Known,
         RunState::Failed => Paint::Bad,
         RunState::Blocked | RunState::Interrupted => Paint::Warn,
-        RunState::Pending => Paint::Plain,
+        RunState::Pending | RunState::Skipped => Paint::Plain,
     }
 }

@@ -27,7 +27,7 @@ mod runs;
 mod sweep;
 
 pub use actions::{Action, Environment};
-pub use attempts::{Attempt, Claim};
+pub use attempts::{Attempt, Claim, Holder};
 pub use contents::{Contents, Place};
 pub use dependencies::{Dependencies, canonical};
 pub use durable::{sync_tree, write_atomic, write_json};

@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 use crate::settings::{Setting, World, put, settings, take};
 use crate::support::Sandbox;
 
-const WORLD: World = World {
+/// What the step under test can refer to, and the files beside it.
+pub const WORLD: World = World {
     references: &[
         "rows",
         "more",
@@ -66,7 +67,7 @@ fn others() -> Value {
 }
 
 /// Settings from which each kind's others can be reached by changing one.
-fn bases(kind: &str) -> Vec<Value> {
+pub fn bases(kind: &str) -> Vec<Value> {
     let model = json!({"architecture": "llama", "layers": 2, "heads": 4, "width": 64, "context": 64});
     match kind {
         "dataset" => vec![
@@ -123,8 +124,8 @@ pub fn folder() -> Sandbox {
     sandbox
 }
 
-/// A pipeline of a step and what it reads, if it is valid.
-pub fn load(folder: &Path, kinds: &'static [Kind], kind: &str, with: &Value) -> Option<Pipeline> {
+/// A pipeline file of the step `it` and what it reads.
+pub fn document(kind: &str, with: &Value) -> Value {
     let all = others();
     let mut steps = json!({"it": {"uses": kind, "with": with}});
     let mut waiting = vec![steps["it"].clone()];
@@ -136,7 +137,12 @@ pub fn load(folder: &Path, kinds: &'static [Kind], kind: &str, with: &Value) -> 
             }
         }
     }
-    let text = json!({"pipeline": "keys", "steps": steps}).to_string();
+    json!({"pipeline": "keys", "steps": steps})
+}
+
+/// The same loaded, if it is valid.
+pub fn load(folder: &Path, kinds: &'static [Kind], kind: &str, with: &Value) -> Option<Pipeline> {
+    let text = document(kind, with).to_string();
     load_text(&folder.join("keys.yaml"), &text, &LoadOptions::default(), kinds).ok()
 }
 

@@ -9,6 +9,7 @@ mod gpu;
 mod key_lines;
 mod keys;
 mod life;
+mod mutants;
 mod settings;
 mod shipped;
 mod support;
