@@ -202,6 +202,23 @@ Examples:
   fragua gc --give-up 14d                    also checkpoints that nothing has touched for two weeks"
     )]
     Gc(GcArguments),
+
+    /// Pack a run into one file: pipeline, templates, versions, the digests of data and artifacts
+    #[command(after_help = "Examples:
+  fragua pack last lab.tar.gz
+  fragua pack best lab.tar --with-data")]
+    Pack(PackArguments),
+
+    /// Run a packed run again, in a folder of its own, and compare every digest
+    #[command(
+        after_help = "Without its data in the archive, put them into DIR first, at the paths that the message names.
+Exit code 0 only if everything is the same.
+
+Examples:
+  fragua repro lab.tar.gz
+  fragua repro lab.tar.gz --into elsewhere --json"
+    )]
+    Repro(ReproArguments),
 }
 
 /// A pipeline file and its parameters.
@@ -365,6 +382,31 @@ pub struct GcArguments {
     /// Delete without asking
     #[arg(long)]
     pub yes: bool,
+}
+
+/// `pack`.
+#[derive(Debug, Args)]
+pub struct PackArguments {
+    /// The run; it must be done
+    pub run: String,
+
+    /// The archive to write: .tar or .tar.gz
+    pub file: PathBuf,
+
+    /// Pack the rows of datasets as well, not only their digests
+    #[arg(long)]
+    pub with_data: bool,
+}
+
+/// `repro`.
+#[derive(Debug, Args)]
+pub struct ReproArguments {
+    /// The archive
+    pub file: PathBuf,
+
+    /// Where to: a folder that does not exist, is empty, or holds the data [default: the archive's name]
+    #[arg(long, value_name = "DIR")]
+    pub into: Option<PathBuf>,
 }
 
 /// `worker`.

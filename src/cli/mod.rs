@@ -14,8 +14,10 @@ mod get;
 mod init;
 mod look;
 mod markdown;
+mod pack;
 mod plan;
 mod print;
+mod repro;
 mod run;
 mod runs;
 mod schema;
@@ -53,6 +55,8 @@ pub fn main() -> ExitCode {
         Command::Trace(arguments) => trace::run(&global, &arguments),
         Command::Get(arguments) => get::run(&global, &arguments),
         Command::Gc(arguments) => gc::run(&global, &arguments),
+        Command::Pack(arguments) => pack::run(&global, &arguments),
+        Command::Repro(arguments) => repro::run(&global, &arguments),
     };
     ExitCode::from(outcome.unwrap_or_else(|error| failure::tell(&error, global.json)))
 }
