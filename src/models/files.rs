@@ -204,6 +204,18 @@ fn scaled(tensor: &TensorView<'_>, scale: &[f32], output_axis: usize) -> Option<
         .collect()
 }
 
+/// How the names of tensors end that are no weights: masks and positions that follow from the
+/// configuration, and embeddings that are there once more under another name.
+const CONSTANTS: [&str; 7] = [
+    ".attn.bias",
+    ".attn.masked_bias",
+    ".rotary_emb.inv_freq",
+    "encoder.embed_tokens.weight",
+    "decoder.embed_tokens.weight",
+    ".embed_positions.weight",
+    ".layer.1.EncDecAttention.relative_attention_bias.weight", // of the first T5: never read
+];
+
 /// Gives an architecture the weights of a file, and collects what does not fit.
 pub(super) struct Loaded<'a> {
     file: WeightFile,
@@ -223,6 +235,14 @@ impl<'a> Loaded<'a> {
         })
     }
 
+    /// Whether the second of two tensors stands for the first: it is not there, or has the same bytes.
+    pub(super) fn same(&self, name: &str, other: &str) -> bool {
+        match (self.file.tensor(name), self.file.tensor(other)) {
+            (Some(tensor), Some(other)) => tensor.data() == other.data(),
+            (tensor, _) => tensor.is_none(),
+        }
+    }
+
     /// The file's name for a weight: some checkpoints (the first GPT-2) leave out the first part.
     fn find(&self, name: &str) -> Option<String> {
         let short = name.split_once('.').map(|(_, rest)| rest);
@@ -239,10 +259,8 @@ impl<'a> Loaded<'a> {
             let base = name.strip_suffix("_scale").unwrap_or(name);
             let taken = self.taken.iter().any(|taken| taken == base);
             // a tied output layer is sometimes stored again; old files store attention's constants
-            let harmless = (tied && base == "lm_head.weight")
-                || [".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq"]
-                    .iter()
-                    .any(|constant| name.ends_with(constant));
+            let harmless =
+                (tied && base == "lm_head.weight") || CONSTANTS.iter().any(|constant| name.ends_with(constant));
             if !taken && !harmless {
                 self.problems.push(format!("  unexpected `{name}`"));
             }
