@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::support::Sandbox;
 
 /// Waits until a training has written a checkpoint.
-fn wait_for_checkpoint(sandbox: &Sandbox, run: &mut Child) {
+pub fn wait_for_checkpoint(sandbox: &Sandbox, run: &mut Child) {
     let start = Instant::now();
     loop {
         let found = sandbox

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -86,6 +87,25 @@ impl Sandbox {
         }
         sandbox.write("rows.jsonl", &rows);
         sandbox
+    }
+
+    /// The same after a run: a copy of one that all tests share.
+    pub fn ran() -> Self {
+        static RAN: OnceLock<Sandbox> = OnceLock::new();
+        let ran = RAN.get_or_init(|| {
+            let sandbox = Self::tiny();
+            sandbox.run(&[]);
+            sandbox
+        });
+        let copy = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        for file in ran.files("") {
+            let to = copy.path().join(file.strip_prefix(ran.path()).unwrap());
+            std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+            std::fs::copy(&file, to).unwrap();
+        }
+        copy
     }
 
     pub fn path(&self) -> &Path {
