@@ -141,17 +141,27 @@ impl ModelConfig {
             message: error.to_string(),
         })?;
         let fields = Fields { path, object };
+        let config = Self::read(&fields)?;
+        match config.layers.max(config.decoder_layers()) {
+            ..=DEEPEST => Ok(config),
+            layers => Err(fields.error(format!(
+                "it asks for {layers} layers, and no model has more than {DEEPEST}"
+            ))),
+        }
+    }
+
+    fn read(fields: &Fields) -> Result<Self, ModelError> {
         match fields.text("model_type")?.as_str() {
-            "gpt2" => gpt2::config(&fields),
-            "llama" => llama::config(&fields, Family::Llama),
-            "mistral" => llama::config(&fields, Family::Mistral),
-            "qwen2" => llama::config(&fields, Family::Qwen2),
-            "falcon" | "RefinedWeb" | "RefinedWebModel" => falcon::config(&fields),
-            "palm" => palm::config(&fields),
-            "t5" => t5::config(&fields),
-            "marian" => transformer::config(&fields, false),
-            "pegasus" => transformer::config(&fields, true),
-            "rnn" => rnn::config(&fields),
+            "gpt2" => gpt2::config(fields),
+            "llama" => llama::config(fields, Family::Llama),
+            "mistral" => llama::config(fields, Family::Mistral),
+            "qwen2" => llama::config(fields, Family::Qwen2),
+            "falcon" | "RefinedWeb" | "RefinedWebModel" => falcon::config(fields),
+            "palm" => palm::config(fields),
+            "t5" => t5::config(fields),
+            "marian" => transformer::config(fields, false),
+            "pegasus" => transformer::config(fields, true),
+            "rnn" => rnn::config(fields),
             other => Err(fields.error(format!(
                 "model_type `{other}` is not one that fragua computes; it has gpt2, llama, mistral, qwen2, falcon, \
                  t5, marian, pegasus, and its own palm and rnn"
@@ -256,6 +266,11 @@ pub(super) fn rope_theta(fields: &Fields) -> Result<f64, ModelError> {
     }
 }
 
+/// No count of a model is as large: what is computed from two of them fits in 64 bits.
+const LARGEST: usize = 1 << 31;
+/// No model is as deep: a configuration that says so is damaged or hostile.
+const DEEPEST: usize = 10_000;
+
 /// The fields of one `config.json`, with errors that name it.
 pub(super) struct Fields {
     path: PathBuf,
@@ -293,7 +308,7 @@ impl Fields {
             (Some(value), _) => value
                 .as_u64()
                 .and_then(|number| usize::try_from(number).ok())
-                .filter(|number| *number > 0)
+                .filter(|number| *number > 0 && *number < LARGEST)
                 .ok_or_else(|| self.error(format!("`{name}` is {value}, not a count"))),
             (None, Some(default)) => Ok(default),
             (None, None) => Err(self.error(format!("`{name}` is missing"))),

@@ -12,6 +12,9 @@ mod error;
 mod falcon;
 mod files;
 mod gpt2;
+mod import;
+#[cfg(test)]
+mod import_tests;
 mod init;
 mod inputs;
 mod layers;
@@ -30,6 +33,7 @@ pub use cache::Cache;
 pub use config::{Architecture, Layout, ModelConfig, SpecialIds};
 pub use error::ModelError;
 pub use files::{WeightFile, write_weights};
+pub use import::Import;
 pub use inputs::{Inputs, Sources};
 pub use model::Model;
 pub use settings::ModelSettings;

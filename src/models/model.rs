@@ -15,7 +15,8 @@ use super::palm::Palm;
 use super::rnn::Rnn;
 use super::t5::T5;
 use super::transformer::Transformer;
-use super::{Cache, Inputs, LanguageModel, Layout, ModelConfig, ModelError, Pass, Sources, Weight};
+use super::{Cache, Inputs, LanguageModel, Layout, ModelConfig, ModelError, Pass, Sources, Weight, WeightFile};
+use crate::device::DeviceSpec;
 use crate::kernels::{Orientation, linear, linear_cross_entropy};
 use crate::seed::Seed;
 
@@ -42,14 +43,28 @@ impl Model {
     /// not those of its configuration; each missing, unexpected or misshapen one is named.
     pub fn load(dir: &Path, device: &Device) -> Result<Self, ModelError> {
         let mut config = ModelConfig::load(dir)?;
-        let mut source = Loaded::open(dir, device)?;
-        if matches!(config.layout, Layout::T5(_)) {
-            // transformers 5 calls every T5 tied, and unties one whose file has another output layer
-            config.tied_embeddings &= source.same("lm_head.weight", "shared.weight");
-        }
+        let mut source = Loaded::new(WeightFile::open(dir)?, device);
+        config.settle(&source);
         let model = Self::build(&config, &mut source);
         source.finish(config.tied_embeddings)?;
         Ok(model)
+    }
+
+    /// Holds weights to a `config.json` without reading their numbers. Gives the tensors that the
+    /// model is made of, by their names in the file.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn check(config_dir: &Path, weights: WeightFile) -> Result<(WeightFile, Vec<String>), ModelError> {
+        let mut config = ModelConfig::load(config_dir)?;
+        let device = DeviceSpec::CPU.open().map_err(|error| ModelError::Config {
+            path: config_dir.to_owned(),
+            message: error.to_string(),
+        })?;
+        let mut source = Loaded::checking(weights, &device);
+        config.settle(&source);
+        Self::build(&config, &mut source);
+        source.finish(config.tied_embeddings)
     }
 
     fn build(config: &ModelConfig, source: &mut dyn Source) -> Self {
@@ -183,7 +198,17 @@ impl Model {
     }
 }
 
-fn write_json(path: &Path, object: Map<String, Value>) -> Result<(), ModelError> {
+impl ModelConfig {
+    /// What only the weights tell: transformers 5 calls every T5 tied, and unties one whose file has
+    /// another output layer.
+    fn settle(&mut self, weights: &Loaded<'_>) {
+        if matches!(self.layout, Layout::T5(_)) {
+            self.tied_embeddings &= weights.same("lm_head.weight", "shared.weight");
+        }
+    }
+}
+
+pub(super) fn write_json(path: &Path, object: Map<String, Value>) -> Result<(), ModelError> {
     let mut sorted: Vec<_> = object.into_iter().collect();
     sorted.sort_by(|a, b| a.0.cmp(&b.0)); // as Hugging Face sorts them
     let object: Map<String, Value> = sorted.into_iter().collect();
