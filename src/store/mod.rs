@@ -7,6 +7,7 @@
 //!   actions/KEY.json            a key's result, with everything that went into the key
 //!   attempts/KEY/               lock, checkpoints/, and one numbered folder an attempt
 //!   runs/ID/                    run.json, resolved.json, files/ and events.jsonl of one invocation
+//!   aside/                      what the collector of garbage is about to remove
 //!   in-use.lock                 shared by runs; the collector of garbage wants it alone
 //! ```
 //! Whatever is complete appears by one rename, so a process may end at any instruction and leave
@@ -23,6 +24,7 @@ mod layout;
 mod manifest;
 mod objects;
 mod runs;
+mod sweep;
 
 pub use actions::{Action, Environment};
 pub use attempts::{Attempt, Claim, Holder};
@@ -34,3 +36,4 @@ pub use layout::Store;
 pub use manifest::{FileEntry, Manifest};
 pub use objects::{Damage, Object};
 pub use runs::{RunFolder, check_run_name};
+pub use sweep::{Sweep, Work};

@@ -9,10 +9,12 @@ mod diagnostics;
 #[cfg(unix)]
 mod disks;
 mod faults;
+mod fuzz;
 mod gpu;
 mod key_lines;
 mod keys;
 mod life;
+mod memory;
 mod mutants;
 mod settings;
 mod shipped;
