@@ -15,7 +15,7 @@ pub use artifact::{
 };
 pub use context::{Ancestor, Context, Input, Interrupted};
 pub use event::Event;
-pub use key::{Digest, Key, KeyError, Known};
+pub use key::{Digest, Key, KeyError, Known, files_of};
 pub use reference::{ARTIFACT_MARK, FilePath, PATH_MARK, Ref, Refs, axes_label};
 
 use serde::de::DeserializeOwned;

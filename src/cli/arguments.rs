@@ -68,6 +68,10 @@ fn device(text: &str) -> Result<DeviceSpec, String> {
     DeviceSpec::parse(text).map_err(|error| error.to_string())
 }
 
+fn run_name(text: &str) -> Result<String, String> {
+    crate::store::check_run_name(text).map(|()| text.to_owned())
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -76,6 +80,8 @@ pub enum Command {
   fragua run pipelines/quickstart.yaml
   fragua run lab.yaml --set width=256 --set train.updates=500
   fragua run lab.yaml --device cpu --threads 2 --jobs 2
+  fragua run lab.yaml --until base      this step and what it needs
+  fragua run lab.yaml --force answers   again, although it is known
   fragua run lab.yaml --json | tail -1 | jq -r .report
 
 Ctrl-C once stops after the next checkpoint, twice stops now; the same command goes on later.")]
@@ -88,9 +94,10 @@ as it once was), blocked (it cannot run).
 
 Examples:
   fragua plan lab.yaml
-  fragua plan lab.yaml --set learning_rate=3e-4"
+  fragua plan lab.yaml --set learning_rate=3e-4
+  fragua plan lab.yaml --from tuned     of this step and what depends on it"
     )]
-    Plan(FileArguments),
+    Plan(PlanArguments),
 
     /// Check a pipeline file: every problem at once, each with its place
     #[command(after_help = "Examples:
@@ -115,7 +122,9 @@ Examples:
     /// Show what a run did
     #[command(after_help = "Examples:
   fragua show                  the last run
-  fragua show 20260131         the run whose name begins so
+  fragua show 20260131         the run that begins so
+  fragua show best             the newest one that `run --name best` made
+  fragua show --settings
   fragua show --json")]
     Show(ShowArguments),
 
@@ -131,6 +140,21 @@ Examples:
   fragua completions bash > ~/.local/share/bash-completion/completions/fragua
   fragua completions zsh > ~/.zfunc/_fragua")]
     Completions(CompletionsArguments),
+
+    /// List the runs, newest first
+    #[command(after_help = "Examples:
+  fragua runs
+  fragua runs --limit 0 --json | jq -r '.runs[].run'
+
+A RUN of other commands is one of these, the beginning of one, a name that `run --name` gave (the
+newest one's), or `last`.")]
+    Runs(RunsArguments),
+
+    /// Show how two runs differ: settings, artifacts, scores, times, environment
+    #[command(after_help = "Examples:
+  fragua diff 20260130 last
+  fragua diff baseline wider --json | jq .scores")]
+    Diff(DiffArguments),
 }
 
 /// A pipeline file and its parameters.
@@ -144,19 +168,67 @@ pub struct FileArguments {
     pub set: Vec<(String, String)>,
 }
 
+/// What of a pipeline to run.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What to run (STEP is a step, an instance or its axes: answers[model=tuned])")]
+pub struct SelectionArguments {
+    /// This step and nothing else; what it reads must be known (repeatable, like the following)
+    #[arg(long, value_name = "STEP", conflicts_with_all = ["from", "until"])]
+    pub only: Vec<String>,
+
+    /// This step and what depends on it; what it reads must be known
+    #[arg(long, value_name = "STEP")]
+    pub from: Vec<String>,
+
+    /// This step and what it depends on; with --from, the way between the two
+    #[arg(long, value_name = "STEP")]
+    pub until: Vec<String>,
+
+    /// Run this step again although its result is known
+    #[arg(long, value_name = "STEP")]
+    pub force: Vec<String>,
+}
+
+/// `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    #[command(flatten)]
+    pub pipeline: FileArguments,
+
+    #[command(flatten)]
+    pub selection: SelectionArguments,
+}
+
 /// `run`.
 #[derive(Debug, Args)]
 pub struct RunArguments {
     #[command(flatten)]
     pub pipeline: FileArguments,
 
-    /// Steps to run side by side; they share the threads
-    #[arg(long, value_name = "N", default_value = "1")]
-    pub jobs: NonZeroUsize,
+    #[command(flatten)]
+    pub selection: SelectionArguments,
+
+    /// How many steps run side by side at most, a number or auto; one that declares no `resources: {cpus}` takes an Nth
+    /// of the threads. auto: as many as fit by the cpus that they declare; one that declares none
+    /// takes all threads
+    #[arg(long, value_name = "N", default_value = "auto", value_parser = jobs)]
+    pub jobs: Jobs,
+
+    /// Main memory for steps that declare `resources: {memory}`: 8GiB, 500MB [default: the machine's]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub memory: Option<u64>,
+
+    /// After a failure, go on with everything that does not depend on what failed
+    #[arg(long, short)]
+    pub keep_going: bool,
 
     /// Where reports are written to
     #[arg(long, value_name = "DIR", default_value = "reports")]
     pub reports: PathBuf,
+
+    /// Give the run a name: `show`, `diff`, .. take it, and `gc` keeps what it needs
+    #[arg(long, value_name = "NAME", value_parser = run_name)]
+    pub name: Option<String>,
 }
 
 /// `schema`.
@@ -178,9 +250,33 @@ pub struct InitArguments {
 /// `show`.
 #[derive(Debug, Args)]
 pub struct ShowArguments {
-    /// The run, or the beginning of its name
+    /// The run, the beginning of it, its name, or `last`
     #[arg(default_value = "last")]
     pub run: String,
+
+    /// Show the parameters and the settings of every instance as well
+    #[arg(long)]
+    pub settings: bool,
+}
+
+/// `runs`.
+#[derive(Debug, Args)]
+pub struct RunsArguments {
+    /// How many to list; 0 lists all
+    #[arg(long, value_name = "N", default_value = "20")]
+    pub limit: usize,
+}
+
+/// `diff`.
+#[derive(Debug, Args)]
+pub struct DiffArguments {
+    /// The one run
+    #[arg(value_name = "RUN")]
+    pub before: String,
+
+    /// The other
+    #[arg(value_name = "RUN")]
+    pub after: String,
 }
 
 /// `worker`.
@@ -195,6 +291,45 @@ pub struct WorkerArguments {
 pub struct CompletionsArguments {
     /// The shell
     pub shell: Shell,
+}
+
+/// How many steps run side by side at most; `None` is as many as fit. (clap takes an `Option` in a
+/// field's type for an option that may be absent.)
+pub type Jobs = Option<usize>;
+
+fn jobs(text: &str) -> Result<Option<usize>, String> {
+    match text.parse() {
+        _ if text == "auto" => Ok(None),
+        Ok(0) | Err(_) => Err("write a number of steps, at least 1, or `auto`".into()),
+        Ok(count) => Ok(Some(count)),
+    }
+}
+
+/// Bytes: `8GiB`, `1.5 GB`, `500MB`, `1024`.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        "tb" => 1e12,
+        "kib" => 1024.0,
+        "mib" => 1024.0 * 1024.0,
+        "gib" => 1024.0 * 1024.0 * 1024.0,
+        "tib" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
+        _ => return Err("write a size such as 8GiB or 500MB".into()),
+    };
+    let number: f64 = digits
+        .trim()
+        .parse()
+        .map_err(|_| "write a size such as 8GiB or 500MB")?;
+    let bytes = number * unit;
+    if !(1.0..=9e18).contains(&bytes) {
+        return Err("write a size such as 8GiB or 500MB".into());
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
+    Ok(bytes as u64)
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {
@@ -235,12 +370,33 @@ mod tests {
     }
 
     #[test]
+    fn jobs_and_memory_are_counted() {
+        let run = |more: &[&str]| {
+            let line = [&["fragua", "run", "a.yaml"], more].concat();
+            match Cli::try_parse_from(line).unwrap().command {
+                Command::Run(run) => (run.jobs, run.memory),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(run(&[]), (None, None));
+        assert_eq!(run(&["--jobs", "3", "--memory", "8GiB"]), (Some(3), Some(8 << 30)));
+        assert_eq!(
+            run(&["--jobs", "auto", "--memory", "1.5 GB"]),
+            (None, Some(1_500_000_000))
+        );
+    }
+
+    #[test]
     fn nonsense_is_refused() {
         for line in [
             vec!["fragua", "run", "a.yaml", "--set", "=1"],
             vec!["fragua", "run", "a.yaml", "--set", "a"],
             vec!["fragua", "run", "a.yaml", "--threads", "0"],
+            vec!["fragua", "run", "a.yaml", "--only", "a", "--from", "b"],
             vec!["fragua", "run", "a.yaml", "--jobs", "0"],
+            vec!["fragua", "run", "a.yaml", "--jobs", "many"],
+            vec!["fragua", "run", "a.yaml", "--memory", "8 apples"],
+            vec!["fragua", "run", "a.yaml", "--memory", "-1GB"],
             vec!["fragua", "run", "a.yaml", "--device", "tpu"],
             vec!["fragua", "run"],
         ] {

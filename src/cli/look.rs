@@ -1,11 +1,13 @@
 //! What several commands begin with: the pipeline, the device.
 
-use super::arguments::{FileArguments, Global};
+use super::arguments::{FileArguments, Global, SelectionArguments};
 use super::failure::Usage;
 use super::print::{error_colour, error_line};
 use crate::device::DeviceSpec;
 use crate::pipeline::{LoadOptions, Pipeline, load};
+use crate::plan::{Choice, Planner, Selection, SelectionError};
 use crate::steps::KINDS;
+use crate::store::Store;
 
 /// Reads and resolves a pipeline file, and shows its warnings.
 pub fn pipeline(arguments: &FileArguments) -> anyhow::Result<Pipeline> {
@@ -32,4 +34,33 @@ pub fn device(global: &Global) -> anyhow::Result<(DeviceSpec, String)> {
         name = format!("{name}, auto: {why}");
     }
     Ok((device, name))
+}
+
+/// The part of a pipeline that was asked for. With a part only, it is planned first: what it reads
+/// must be known.
+pub fn choice(
+    arguments: &SelectionArguments,
+    pipeline: &Pipeline,
+    store: &Store,
+    device: &DeviceSpec,
+) -> anyhow::Result<Choice> {
+    let SelectionArguments {
+        only,
+        from,
+        until,
+        force,
+    } = arguments;
+    let selection = Selection {
+        only: only.clone(),
+        from: from.clone(),
+        until: until.clone(),
+        force: force.clone(),
+    };
+    let usage = |error: SelectionError| Usage(error.to_string());
+    let choice = selection.choose(pipeline).map_err(usage)?;
+    if !selection.is_empty() {
+        let plan = Planner::new(pipeline, store, device).choosing(choice.clone()).plan();
+        choice.check(pipeline, &plan).map_err(usage)?;
+    }
+    Ok(choice)
 }

@@ -7,6 +7,7 @@
 mod arguments;
 mod completions;
 mod devices;
+mod diff;
 mod failure;
 mod init;
 mod look;
@@ -14,9 +15,11 @@ mod markdown;
 mod plan;
 mod print;
 mod run;
+mod runs;
 mod schema;
 mod screen;
 mod show;
+mod table;
 mod validate;
 mod verify;
 mod worker;
@@ -42,6 +45,8 @@ pub fn main() -> ExitCode {
         Command::Verify => verify::run(&global),
         Command::Worker(arguments) => worker::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
+        Command::Runs(arguments) => runs::run(&global, &arguments),
+        Command::Diff(arguments) => diff::run(&global, &arguments),
     };
     ExitCode::from(outcome.unwrap_or_else(|error| failure::tell(&error, global.json)))
 }

@@ -1,17 +1,18 @@
 //! `fragua plan`.
 
-use super::arguments::{FileArguments, Global};
+use super::arguments::{Global, PlanArguments};
 use super::look;
 use super::print::{Paint, colour, counted, error_line, line};
-use crate::plan::{Planned, State, build};
+use crate::plan::{Planned, Planner, State};
 use crate::store::Store;
 
 /// Shows what a run would do. The store is only looked at.
-pub fn run(global: &Global, arguments: &FileArguments) -> anyhow::Result<u8> {
-    let pipeline = look::pipeline(arguments)?;
+pub fn run(global: &Global, arguments: &PlanArguments) -> anyhow::Result<u8> {
+    let pipeline = look::pipeline(&arguments.pipeline)?;
     let (device, device_name) = look::device(global)?;
     let store = Store::open_read_only(&global.store)?;
-    let plan = build(&pipeline, &store, &device);
+    let choice = look::choice(&arguments.selection, &pipeline, &store, &device)?;
+    let plan = Planner::new(&pipeline, &store, &device).choosing(choice).plan();
     for warning in &plan.warnings {
         error_line(format!("warning: {warning}"));
     }
@@ -31,7 +32,7 @@ pub fn run(global: &Global, arguments: &FileArguments) -> anyhow::Result<u8> {
             line(row(planned, width));
         }
     }
-    let states = [State::Cached, State::Run, State::Maybe, State::Blocked];
+    let states = [State::Cached, State::Run, State::Maybe, State::Blocked, State::Skipped];
     let counts = states
         .into_iter()
         .map(|state| (state, plan.count(state)))
@@ -52,6 +53,7 @@ fn row(planned: &Planned, width: usize) -> String {
         State::Run => Paint::Good,
         State::Maybe => Paint::Warn,
         State::Blocked => Paint::Bad,
+        State::Skipped => Paint::Faint,
     };
     let state = paint.on(&format!("{:>8}", planned.state.name()), colour());
     let reasons = Paint::Faint.on(&planned.reasons.join("; "), colour());

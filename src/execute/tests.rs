@@ -1,7 +1,9 @@
 //! Runs of small made-up kinds, in real worker processes: this test binary starts itself.
 
 mod kinds;
+mod policy;
 mod sandbox;
+mod selection;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -158,7 +160,7 @@ fn a_stopped_run_goes_on_from_its_checkpoint() {
         ("a", "note", json!({"text": "x"})),
     ]);
     let stops = AtomicU32::new(0);
-    let (record, _) = sandbox.run_with(1, &stops, &mut |event| {
+    let (record, _) = sandbox.run_with(Some(1), &stops, &mut |event| {
         if matches!(
             event,
             RunEvent::Worker {
@@ -193,7 +195,7 @@ fn a_stopped_run_goes_on_from_its_checkpoint() {
 fn a_killed_worker_fails_its_instance_and_the_next_run_goes_on_to_the_same_bytes() {
     let sandbox = Sandbox::new(&[("count", "count", json!({"to": 30}))]);
     let mut killed = false;
-    let (record, _) = sandbox.run_with(1, &AtomicU32::new(0), &mut |event| {
+    let (record, _) = sandbox.run_with(Some(1), &AtomicU32::new(0), &mut |event| {
         let progress = matches!(
             event,
             RunEvent::Worker {
@@ -260,7 +262,7 @@ fn equal_instances_side_by_side_run_once() {
         ("two", "count", json!({"to": 5})),
         ("three", "count", json!({"to": 6})),
     ]);
-    let (record, events) = sandbox.run_with(3, &AtomicU32::new(0), &mut |_| ());
+    let (record, events) = sandbox.run_with(Some(3), &AtomicU32::new(0), &mut |_| ());
     assert_eq!(
         (record.count(RunState::Executed), record.count(RunState::Cached)),
         (2, 1)

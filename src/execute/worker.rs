@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::Value;
 
+use super::death;
 use super::task::{Exit, Task, WorkOutcome};
 use crate::seed::Seed;
 use crate::step::{Context, Digest, Event, Interrupted, Key, KeyError, Kind, Known, Step};
@@ -57,7 +58,7 @@ pub fn work(attempt: &Path, kinds: &'static [Kind]) -> anyhow::Result<WorkOutcom
         outcome: outcome.clone(),
         outputs,
         seconds: start.elapsed().as_secs_f64(),
-        peak_bytes: peak_bytes(),
+        peak_bytes: death::peak_bytes("self"),
     };
     write_json(&attempt.join(Exit::FILE), &exit)?;
     Ok(outcome)
@@ -174,12 +175,4 @@ fn wait_for_earlier_worker(checkpoints: &Path) -> anyhow::Result<File> {
     let file = File::create(&path).with_context(|| format!("cannot open {}", path.display()))?;
     file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
     Ok(file)
-}
-
-/// The most memory that this process has held at once (Linux: VmHWM).
-fn peak_bytes() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kilobytes * 1024)
 }

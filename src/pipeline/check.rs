@@ -29,6 +29,8 @@ pub(super) struct Fault {
     pub path: Vec<String>,
     /// Whether its key is wrong, or lacks something under it, rather than its value.
     pub at_key: bool,
+    /// Whether it is only how a whole number is written: `3.0`.
+    pub notation: bool,
     pub message: String,
     pub help: Option<String>,
 }
@@ -200,6 +202,7 @@ impl<'a> Checker<'a> {
         self.outcome.faults.push(Fault {
             path: self.path.clone(),
             at_key: false,
+            notation: false,
             message: message.into(),
             help,
         });
@@ -233,7 +236,19 @@ impl<'a> Checker<'a> {
     fn wrong_type(&mut self, schema: &'a Value, node: &Node) {
         let wanted = words::wanted(self.root, schema);
         let message = format!("{} must be {wanted}, not {}", self.subject(), node.describe());
-        self.fault(message, words::conversion(&Self::types(schema), node));
+        self.misfit(message, &Self::types(schema), node);
+    }
+
+    /// A value of none of these types.
+    fn misfit(&mut self, message: String, types: &[&str], node: &Node) {
+        self.fault(message, words::conversion(types, node));
+        if let Some(fault) = self.outcome.faults.last_mut() {
+            let value = match &node.content {
+                Content::Number(number) => number.as_f64(),
+                _ => None,
+            };
+            fault.notation = types.contains(&"integer") && value.is_some_and(|value| value.fract() == 0.0);
+        }
     }
 
     fn marks(&mut self, schema: &Value, node: &Node) {

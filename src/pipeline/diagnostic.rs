@@ -30,21 +30,26 @@ pub(super) struct Span {
 pub(super) struct Source {
     pub file: String,
     pub text: String,
+    /// Where each line after the first begins: every instance has a place, so places must be quick.
+    breaks: Vec<usize>,
 }
 
 impl Source {
     pub fn new(file: &Path, text: impl Into<String>) -> Arc<Self> {
+        let text = text.into();
         Arc::new(Self {
             file: file.display().to_string(),
-            text: text.into(),
+            breaks: text.match_indices('\n').map(|(newline, _)| newline + 1).collect(),
+            text,
         })
     }
 
     pub fn position(&self, byte: usize) -> Position {
         let before = self.text.get(..byte).unwrap_or(&self.text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = self.breaks.partition_point(|start| *start <= before.len());
+        let line_start = line.checked_sub(1).map_or(0, |last| self.breaks[last]);
         Position {
-            line: before.matches('\n').count() + 1,
+            line: line + 1,
             column: before[line_start..].chars().count() + 1,
         }
     }
@@ -53,6 +58,7 @@ impl Source {
     pub fn error(self: &Arc<Self>, span: Span, message: impl Into<String>) -> Diagnostic {
         Diagnostic {
             severity: Severity::Error,
+            class: Class::Relation,
             file: self.file.clone(),
             at: self.position(span.start),
             message: message.into(),
@@ -80,11 +86,41 @@ pub enum Severity {
     Warning,
 }
 
+/// What sort of problem it is: what a program can go by, where words may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Class {
+    /// The text is not a YAML document that is read: its encoding, size, depth, or a key twice.
+    Syntax,
+    /// A key or a value is not what the JSON Schema says: an editor with the schema finds the same.
+    Shape,
+    /// A whole number is written with a point, which JSON Schema takes for the same number.
+    Notation,
+    /// Parts of the file do not go together: parameters, axes, steps that read each other.
+    Relation,
+    /// A kind's own word on its settings: choices that exclude each other, files that are not there.
+    Kind,
+}
+
+impl Class {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Syntax => "syntax",
+            Self::Shape => "shape",
+            Self::Notation => "notation",
+            Self::Relation => "relation",
+            Self::Kind => "kind",
+        }
+    }
+}
+
 /// One thing wrong with a pipeline file.
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
     /// How bad it is.
     pub severity: Severity,
+    /// What sort of problem it is.
+    pub class: Class,
     /// The file as it was named.
     pub file: String,
     /// Where: 1:1 for the file as a whole.
@@ -103,6 +139,7 @@ impl Diagnostic {
     pub(super) fn whole(file: &Path, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
+            class: Class::Syntax,
             file: file.display().to_string(),
             at: Position { line: 1, column: 1 },
             message: message.into(),
@@ -120,6 +157,11 @@ impl Diagnostic {
 
     pub(super) fn maybe_help(mut self, help: Option<String>) -> Self {
         self.help = help.or(self.help);
+        self
+    }
+
+    pub(super) fn class(mut self, class: Class) -> Self {
+        self.class = class;
         self
     }
 

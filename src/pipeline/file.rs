@@ -1,14 +1,15 @@
 //! The top level: checked with places, then read into types.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::check::{Fault, check};
-use super::diagnostic::{Diagnostic, Source, Span};
+use super::diagnostic::{Class, Diagnostic, Source, Span};
 use super::meaning::as_json;
+use super::policy::meant_at;
 use super::structure;
 use super::tree::{Content, Node};
 use crate::step::Kind;
@@ -45,7 +46,7 @@ pub(super) fn check_structure(source: &Arc<Source>, root: &Node, kinds: &[Kind])
         .faults
         .into_iter()
         .map(|mut fault| {
-            if let Some(help) = belongs_under_with(root, &fault, kinds) {
+            if let Some(help) = belongs_under_with(root, &fault, kinds).or_else(|| meant_at(root, &fault)) {
                 fault.help = Some(help);
             }
             if fault.path.is_empty() && !matches!(root.content, Content::Map(_)) {
@@ -93,13 +94,23 @@ pub(super) fn place(source: &Arc<Source>, root: &Node, outside: Span, fault: Fau
         None if at_root && (fault.at_key || block) => outside,
         _ => found.node.span,
     };
+    // what a placeholder or `--set` puts in, no schema of the file can see
+    let class = match (fault.notation, found.node.used, &found.node.set) {
+        (true, ..) => Class::Notation,
+        (false, None, None) => Class::Shape,
+        _ => Class::Relation,
+    };
     found
         .node
         .explain(source.error(span, fault.message))
+        .class(class)
         .maybe_help(fault.help)
 }
 
-/// The value of a JSON Schema.
-pub(super) fn schema_value(kind: &Kind) -> Value {
-    (kind.schema)().to_value()
+/// The JSON Schema of a kind's settings, made once: thousands of steps use a handful of kinds.
+pub(super) fn schema_value(kind: &Kind) -> Arc<Value> {
+    static MADE: Mutex<BTreeMap<usize, Arc<Value>>> = Mutex::new(BTreeMap::new());
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    let schema = || Arc::new((kind.schema)().to_value());
+    made.entry(kind.schema as usize).or_insert_with(schema).clone()
 }

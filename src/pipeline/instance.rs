@@ -1,9 +1,11 @@
 //! One instance: its final settings, its inputs, what its kind says of them, and what it derives.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use super::check::{Fault, Finding, Mark, check};
-use super::diagnostic::Span;
+use super::diagnostic::{Class, Span};
 use super::file::{place, schema_value};
 use super::join::Row;
 use super::resolve::{Draft, Resolver};
@@ -25,6 +27,7 @@ impl Resolver<'_> {
         sound: bool,
     ) -> usize {
         let mut inputs: Vec<(usize, Input)> = Vec::new();
+        let mut texts_read = HashSet::new(); // a report may gather thousands
         let mut replacements: Vec<(&[String], Replacement)> = Vec::new();
         for (reference, targets) in variant.references.iter().zip(&row.targets) {
             let part = reference.name.part.as_deref();
@@ -32,7 +35,7 @@ impl Resolver<'_> {
             for target in targets {
                 let input = self.input(*target, part);
                 texts.push(Value::String(input.text.clone()));
-                if !inputs.iter().any(|(_, other)| other.text == input.text) {
+                if texts_read.insert(input.text.clone()) {
                     inputs.push((*target, input));
                 }
             }
@@ -69,6 +72,7 @@ impl Resolver<'_> {
             shown,
             work: None,
             seed: variant.seed,
+            policy: variant.policy,
             inputs,
             derived: false,
             at: step.key,
@@ -76,12 +80,12 @@ impl Resolver<'_> {
         if sound {
             match (kind.parse)(&draft.settings) {
                 Ok(work) => draft.work = Some(work),
-                Err(problem) => self.told(variant, &step.name, problem),
+                Err(problem) => self.told(variant, &step.name, problem, Class::Shape),
             }
         }
         self.derive(&mut draft, 0);
         for problem in self.checked(&draft) {
-            self.told(variant, &step.name, problem);
+            self.told(variant, &step.name, problem, Class::Kind);
         }
         self.add(draft)
     }
@@ -104,7 +108,7 @@ impl Resolver<'_> {
     }
 
     /// A problem that a kind found, at its place.
-    fn told(&mut self, variant: &Variant, step: &str, problem: Problem) {
+    fn told(&mut self, variant: &Variant, step: &str, problem: Problem, class: Class) {
         let message = if problem.path.is_empty() {
             format!("step `{step}`: {}", problem.message)
         } else {
@@ -113,11 +117,12 @@ impl Resolver<'_> {
         let fault = Fault {
             path: problem.path,
             at_key: false,
+            notation: false,
             message,
             help: problem.help,
         };
         self.problems
-            .push(place(self.source, &variant.with, variant.outside, fault));
+            .push(place(self.source, &variant.with, variant.outside, fault).class(class));
     }
 
     /// An instance as its reader sees it.
@@ -180,7 +185,7 @@ impl Resolver<'_> {
                 )
             })?;
         let work = (kind.parse)(&wanted.with)?;
-        let seed = work.needs().seed.then_some(owner.seed);
+        let seed = work.needs().seed.then(|| owner.seed.to_hex());
         let identity = json!([kind.name, wanted.with, seed]).to_string();
         if let Some(index) = self.known.get(&identity) {
             return Ok(*index);
@@ -199,6 +204,7 @@ impl Resolver<'_> {
             settings: wanted.with,
             work: Some(work),
             seed: owner.seed,
+            policy: owner.policy,
             inputs: Vec::new(),
             derived: true,
             at: owner.at,

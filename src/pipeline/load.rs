@@ -11,11 +11,11 @@ use super::file::{check_structure, typed};
 use super::parameters::{parameters, unused};
 use super::read::read;
 use super::resolve::{Draft, Resolver};
-use super::resolved::{Instance, Pipeline, Policy};
-use super::substitute::{Scope, Substitution};
+use super::resolved::{Instance, Pipeline};
+use super::structure::plain;
+use super::substitute::Scope;
 use super::tree::Node;
 use super::variant::{Drafter, StepDraft};
-use crate::seed::Seed;
 use crate::step::Kind;
 
 /// What the command line adds to the file.
@@ -93,13 +93,8 @@ pub fn load_text(
             matrix: None,
             place: "`seed`",
         };
-        let mut substitution = Substitution {
-            source: &source,
-            problems: drafter.problems,
-            used: drafter.used,
-        };
-        let seed = substitution.apply(seed, &scope);
-        drafter.seed = drafter.number(&seed, "`seed`").unwrap_or(0);
+        let seed = drafter.value(seed, &plain::seed(), &scope, "`seed`");
+        drafter.seed = seed.and_then(|seed| seed.number()).unwrap_or(0);
     }
     let seed = drafter.seed;
     let entries = root.get("steps").map(Node::entries).unwrap_or_default();
@@ -142,10 +137,10 @@ fn finished(draft: Draft, source: &Arc<Source>) -> Option<Instance> {
         settings: draft.settings,
         shown: draft.shown,
         work: draft.work?,
-        seed: Seed::root(draft.seed),
+        seed: draft.seed,
         inputs: draft.inputs,
         derived: draft.derived,
-        policy: Policy::default(),
+        policy: draft.policy,
         at: source.position(draft.at.start),
     })
 }

@@ -1,12 +1,13 @@
 //! A step's own matrix: every combination of its axes' values, the last axis turning fastest.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::diagnostic::{Diagnostic, Source};
 use super::tree::{Content, Entry, Node};
 
 /// More instances of one step are a mistake.
-pub(super) const MAXIMUM_INSTANCES: usize = 10_000;
+pub(super) const MAXIMUM_INSTANCES: usize = 100_000;
 
 /// The values of all axes in one combination, in file order.
 pub(super) type Combination = Vec<(String, Node)>;
@@ -65,6 +66,7 @@ fn values(source: &Arc<Source>, step: &str, axis: &Entry, problems: &mut Vec<Dia
         }
     };
     let mut values: Vec<Node> = Vec::new();
+    let mut texts = HashSet::new();
     for item in items {
         if matches!(item.content, Content::Unknown) {
             values.push(item.clone());
@@ -82,14 +84,12 @@ fn values(source: &Arc<Source>, step: &str, axis: &Entry, problems: &mut Vec<Dia
             );
             continue;
         };
-        if values
-            .iter()
-            .any(|earlier| earlier.scalar_text().as_deref() == Some(&text))
-        {
+        if texts.contains(&text) {
             let message = format!("axis `{}` of step `{step}` has the value `{text}` twice", axis.key);
             problems.push(item.error(source, message).help("remove one of the two"));
             continue;
         }
+        texts.insert(text);
         values.push(item.clone());
     }
     if values.is_empty() { unknown } else { values }

@@ -20,6 +20,8 @@ mod load;
 mod matrix;
 mod meaning;
 mod parameters;
+mod policy;
+mod quantity;
 mod read;
 mod reference;
 mod resolve;
@@ -33,7 +35,7 @@ mod tests;
 mod tree;
 mod variant;
 
-pub use diagnostic::{Diagnostic, Diagnostics, Position, Severity};
+pub use diagnostic::{Class, Diagnostic, Diagnostics, Position, Severity};
 pub use load::{LoadOptions, load, load_text};
 pub use resolved::{Instance, LeftOut, Pipeline, Policy, Resources};
 pub use schema::schema;

@@ -103,16 +103,18 @@ pub(super) fn unused(
     {
         for axis in entry.value.get("matrix").map(Node::entries).unwrap_or_default() {
             let name = format!("step `{}`:matrix.{}", step.name, axis.key);
-            let joins = steps.iter().any(|other| {
-                let read = |variant: &Variant| variant.references.iter().any(|r| r.name.step == other.name);
-                other.name != step.name
-                    && step.variants.iter().any(read)
-                    && other
-                        .variants
-                        .iter()
-                        .any(|variant| variant.axes.iter().any(|(name, _)| *name == axis.key))
-            });
-            if !used.contains(&name) && !joins {
+            let joins = || {
+                steps.iter().any(|other| {
+                    let read = |variant: &Variant| variant.references.iter().any(|r| r.name.step == other.name);
+                    other.name != step.name
+                        && step.variants.iter().any(read)
+                        && other
+                            .variants
+                            .iter()
+                            .any(|variant| variant.axes.iter().any(|(name, _)| *name == axis.key))
+                })
+            };
+            if !used.contains(&name) && !joins() {
                 let message = format!("nothing in step `{}` uses its axis `{}`", step.name, axis.key);
                 warnings.push(
                     source

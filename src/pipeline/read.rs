@@ -4,10 +4,10 @@
 //! text) is asked of serde_yaml, and the whole is held against what serde_yaml reads from the same
 //! text: if the two ever differ, that is a message and not a silent choice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::diagnostic::{Diagnostic, Source, Span};
+use super::diagnostic::{Class, Diagnostic, Source, Span};
 use super::meaning::{compare, plain};
 use super::tree::{Content, Entry, Node};
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, StrInput};
@@ -22,6 +22,12 @@ const MAXIMUM_NODES: usize = 100_000;
 /// The document's tree. What does not hinder reading on (a key twice, a tag) goes to `problems`;
 /// what does is the error.
 pub(super) fn read(source: &Arc<Source>, problems: &mut Vec<Diagnostic>) -> Result<Node, Diagnostic> {
+    let outcome = whole(source, problems).map_err(|problem| problem.class(Class::Syntax));
+    problems.iter_mut().for_each(|problem| problem.class = Class::Syntax);
+    outcome
+}
+
+fn whole(source: &Arc<Source>, problems: &mut Vec<Diagnostic>) -> Result<Node, Diagnostic> {
     if source.text.len() > MAXIMUM_BYTES {
         let message = format!(
             "the file has {} bytes; a pipeline file may have {MAXIMUM_BYTES}",
@@ -222,6 +228,7 @@ impl<'a> Reader<'a> {
 
     fn mapping(&mut self, depth: usize) -> Result<(Vec<Entry>, usize), Diagnostic> {
         let mut entries: Vec<Entry> = Vec::new();
+        let mut first_at: HashMap<String, Span> = HashMap::new(); // thousands of steps stand in one mapping
         let mut merges = Vec::new();
         let end = loop {
             let (event, key_span) = self.next()?;
@@ -242,14 +249,15 @@ impl<'a> Reader<'a> {
                 self.problems.push(self.source.error(key_span, message).help(help));
                 continue;
             };
-            if let Some(earlier) = entries.iter().find(|entry| entry.key == key) {
+            if let Some(earlier) = first_at.get(&key) {
                 let problem = self
                     .source
                     .error(key_span, format!("the key `{key}` stands here a second time"));
-                let problem = problem.label(earlier.key_span, "first here");
+                let problem = problem.label(*earlier, "first here");
                 self.problems.push(problem.help("keep one of the two"));
                 continue;
             }
+            first_at.insert(key.clone(), key_span);
             entries.push(Entry { key, key_span, value });
         };
         for (span, value) in merges {

@@ -8,9 +8,11 @@ use super::diagnostic::{Diagnostic, Source, Span};
 use super::graph::StepGraph;
 use super::join::{NoRow, Row, rows};
 use super::reference::Reference;
+use super::resolved::Policy;
 use super::suggest::listed;
 use super::variant::{StepDraft, Variant};
 use crate::pipeline::check::artifact_words;
+use crate::seed::Seed;
 use crate::step::{ArtifactType, Input, Kind, Step};
 
 /// An instance while the file may still be wrong.
@@ -23,7 +25,8 @@ pub(super) struct Draft {
     pub shown: serde_json::Value,
     /// `None` when its settings are wrong: what reads it can still be checked.
     pub work: Option<Box<dyn Step>>,
-    pub seed: u64,
+    pub seed: Seed,
+    pub policy: Policy,
     pub inputs: Vec<(usize, Input)>,
     pub derived: bool,
     pub at: Span,

@@ -17,7 +17,7 @@ pub(super) fn file(step: &Value) -> Value {
         "properties": {
             "pipeline": name("The pipeline's name."),
             "about": { "type": "string", "description": "What it is for, in a sentence." },
-            "seed": seed("The root of all random numbers; 0 if absent."),
+            "seed": or_placeholder("The root of all random numbers; 0 if absent.", plain::seed()),
             "params": {
                 "type": "object",
                 "description": "Values for `${params.name}`; `fragua run FILE --set name=value` changes one.",
@@ -54,20 +54,71 @@ pub(super) fn step(kinds: &[Kind]) -> Value {
                 "minProperties": 1,
                 "propertyNames": name("An axis."),
             },
+            "repeat": or_placeholder(
+                "How often the step runs, with another seed each time: an axis `repeat` from 1 on.",
+                plain::repeat(),
+            ),
             "about": { "type": "string", "description": "What it is for, in a sentence." },
-            "seed": seed("The root of this step's random numbers; the pipeline's if absent."),
+            "seed": or_placeholder("The root of this step's random numbers; the pipeline's if absent.", plain::seed()),
+            "resources": {
+                "type": "object",
+                "description": "What an instance takes of the machine. It changes when it runs, never what it makes.",
+                "additionalProperties": false,
+                "properties": {
+                    "cpus": or_placeholder("Threads.", plain::cpus()),
+                    "memory": or_placeholder("Main memory: `4GiB`, `512MB`.", plain::memory()),
+                    "gpus": or_placeholder("Graphics devices; 0 keeps it off them.", plain::gpus()),
+                },
+            },
+            "retries": or_placeholder("How often an instance is tried again after a failure; 0 if absent.", plain::retries()),
+            "timeout": or_placeholder("How long one attempt may take: `90s`, `10m`, `2h 30m`.", plain::timeout()),
         },
     })
 }
 
-/// A seed once placeholders are gone.
-pub(super) fn seed_number() -> Value {
-    json!({ "type": "integer", "minimum": 0 })
+/// Values of a step's own keys, once placeholders are gone.
+pub(super) mod plain {
+    use serde_json::{Value, json};
+
+    use crate::pipeline::quantity::{BYTES, DURATION};
+
+    pub fn seed() -> Value {
+        json!({ "type": "integer", "minimum": 0 })
+    }
+
+    pub fn repeat() -> Value {
+        json!({ "type": "integer", "minimum": 1, "maximum": 1000 })
+    }
+
+    pub fn cpus() -> Value {
+        json!({ "type": "integer", "minimum": 1, "maximum": 4096 })
+    }
+
+    pub fn memory() -> Value {
+        json!({ "type": "string", "pattern": BYTES, "x-words": "a size such as `4GiB` or `512MB`" })
+    }
+
+    pub fn gpus() -> Value {
+        json!({ "type": "integer", "minimum": 0, "maximum": 1024 })
+    }
+
+    pub fn retries() -> Value {
+        json!({ "type": "integer", "minimum": 0, "maximum": 100 })
+    }
+
+    pub fn timeout() -> Value {
+        json!({ "type": "string", "pattern": DURATION, "x-words": "a time such as `90s`, `10m` or `2h 30m`" })
+    }
 }
 
-fn seed(description: &str) -> Value {
-    let placeholder = json!({ "type": "string", "pattern": r"^\$\{.*\}$", "x-words": "a whole number" });
-    json!({ "description": description, "anyOf": [seed_number(), placeholder] })
+/// A plain value, or a placeholder for one.
+fn or_placeholder(description: &str, plain: Value) -> Value {
+    let text = plain["type"] == "string";
+    // a placeholder may be a part of text; a number it must be alone
+    let pattern = if text { r"\$\{[^}]*\}" } else { r"^\$\{[^}]*\}$" };
+    let words = plain.get("x-words").cloned().unwrap_or_else(|| json!("a whole number"));
+    let placeholder = json!({ "type": "string", "pattern": pattern, "x-words": words });
+    json!({ "description": description, "anyOf": [plain, placeholder] })
 }
 
 fn name(description: &str) -> Value {

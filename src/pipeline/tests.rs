@@ -18,6 +18,8 @@ use crate::step as contract;
 #[path = "../../tests/integration/fakes.rs"]
 mod fakes;
 
+mod own_keys;
+
 const LAB: &str = r#"
 pipeline: lab
 about: A test.

@@ -97,6 +97,14 @@ impl Node {
         }
     }
 
+    /// A whole number that is not negative.
+    pub fn number(&self) -> Option<u64> {
+        match &self.content {
+            Content::Number(number) => number.as_u64(),
+            _ => None,
+        }
+    }
+
     /// Whether a placeholder in it stands for nothing.
     pub fn has_unknown(&self) -> bool {
         match &self.content {

@@ -10,10 +10,12 @@ use super::check::{Finding, Mark, check};
 use super::diagnostic::{Diagnostic, Source, Span};
 use super::file::{PipelineFile, place, schema_value};
 use super::matrix::{Combination, combinations, labels};
+use super::policy::REPEAT;
 use super::reference::{Reference, references};
-use super::structure;
+use super::resolved::Policy;
 use super::substitute::{Scope, Substitution};
 use super::tree::{Content, Entry, Node};
+use crate::seed::Seed;
 use crate::step::Kind;
 
 /// Extensions of what people name where a step belongs.
@@ -45,7 +47,8 @@ pub(super) struct Variant {
     pub with: Node,
     /// Where faults of the settings as a whole are shown.
     pub outside: Span,
-    pub seed: u64,
+    pub seed: Seed,
+    pub policy: Policy,
     pub references: Vec<Reference>,
     /// Where paths stand.
     pub paths: Vec<Vec<String>>,
@@ -83,9 +86,10 @@ impl Drafter<'_> {
             self.substitution().apply(matrix, &scope)
         });
         let combinations = combinations(self.source, &name, matrix.as_ref(), self.problems);
+        let combinations = self.repeated(entry, combinations);
         let variants = combinations
             .iter()
-            .map(|combination| self.variant(entry, schema.as_ref(), &place, combination))
+            .map(|combination| self.variant(entry, schema.as_deref(), &place, combination))
             .collect();
         StepDraft {
             name,
@@ -95,7 +99,7 @@ impl Drafter<'_> {
         }
     }
 
-    fn substitution(&mut self) -> Substitution<'_> {
+    pub fn substitution(&mut self) -> Substitution<'_> {
         Substitution {
             source: self.source,
             problems: self.problems,
@@ -113,18 +117,19 @@ impl Drafter<'_> {
             Some(with) => (self.substitution().apply(&with.value, &scope), with.key_span),
             None => (Node::new(entry.key_span, Content::Map(Vec::new())), entry.key_span),
         };
-        let seed = match entry.value.get("seed") {
-            Some(seed) => {
-                let seed = self.substitution().apply(seed, &scope);
-                self.number(&seed, &format!("`seed` of {step}")).unwrap_or(self.seed)
-            }
-            None => self.seed,
+        // an axis of the matrix with that name is no repetition
+        let repetition = match combination.last() {
+            Some((axis, number)) if axis == REPEAT && entry.value.get(REPEAT).is_some() => number.number(),
+            _ => None,
         };
+        let seed = self.seed(entry, &scope, repetition.unwrap_or(1));
+        let policy = self.policy(entry, &scope);
         let mut variant = Variant {
             axes: labels(combination),
             with,
             outside,
             seed,
+            policy,
             references: Vec::new(),
             paths: Vec::new(),
             sound: false,
@@ -149,21 +154,6 @@ impl Drafter<'_> {
             variant.paths = paths(&outcome.findings);
         }
         variant
-    }
-
-    /// A seed, placeholders replaced.
-    pub fn number(&mut self, node: &Node, name: &str) -> Option<u64> {
-        let outcome = check(&structure::seed_number(), node, &|_| name.to_owned());
-        for fault in outcome.faults {
-            // what is wrong before placeholders are replaced is told by the structure check
-            if node.used.is_some() || node.set.is_some() {
-                self.problems.push(place(self.source, node, node.span, fault));
-            }
-        }
-        match &node.content {
-            Content::Number(number) => number.as_u64(),
-            _ => None,
-        }
     }
 
     fn not_a_reference(&mut self, with: &Node, finding: &Finding, step: &str) {

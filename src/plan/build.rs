@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::decide::{Made, Planner};
+use super::selection::Part;
 use crate::device::DeviceSpec;
 use crate::pipeline::Pipeline;
 use crate::step::Digest;
@@ -22,6 +23,8 @@ pub enum State {
     Maybe,
     /// It cannot run: a file that it needs cannot be read, or what it waits for cannot run.
     Blocked,
+    /// The user did not select it; and where something selected needs it, it is not known.
+    Skipped,
 }
 
 impl State {
@@ -32,6 +35,7 @@ impl State {
             Self::Run => "run",
             Self::Maybe => "maybe",
             Self::Blocked => "blocked",
+            Self::Skipped => "skipped",
         }
     }
 }
@@ -70,25 +74,37 @@ impl Plan {
 
 /// Plans a pipeline. The store is only looked at.
 pub fn build(pipeline: &Pipeline, store: &Store, device: &DeviceSpec) -> Plan {
-    let planner = Planner::new(pipeline, store, device);
-    let mut made: Vec<Option<Arc<Made>>> = vec![None; pipeline.instances.len()];
-    let mut plan = Plan {
-        instances: Vec::new(),
-        warnings: Vec::new(),
-    };
-    for (index, instance) in pipeline.instances.iter().enumerate() {
-        let mut decision = planner.decide(index, &made);
-        let blocker = instance
-            .inputs
-            .iter()
-            .find(|(from, _)| plan.instances[*from].state == State::Blocked);
-        if let Some((from, _)) = blocker {
-            decision.planned.state = State::Blocked;
-            decision.planned.reasons = vec![format!("{} cannot run", plan.instances[*from].name)];
+    Planner::new(pipeline, store, device).plan()
+}
+
+impl Planner<'_> {
+    /// Plans what is wanted. The store is only looked at.
+    pub fn plan(&self) -> Plan {
+        let instances = &self.pipeline.instances;
+        let mut made: Vec<Option<Arc<Made>>> = vec![None; instances.len()];
+        let mut plan = Plan {
+            instances: Vec::new(),
+            warnings: Vec::new(),
+        };
+        for (index, instance) in instances.iter().enumerate() {
+            let mut decision = self.decide(index, &made);
+            let blocker = instance.inputs.iter().map(|(from, _)| &plan.instances[*from]);
+            let blocker = blocker
+                .filter(|_| decision.planned.state != State::Skipped)
+                .find(|planned| matches!(planned.state, State::Blocked | State::Skipped));
+            if let Some(blocker) = blocker {
+                let (state, how) = match blocker.state {
+                    State::Skipped if self.choice().part(index) == Part::Needed => (State::Skipped, "is skipped"),
+                    State::Skipped => (State::Blocked, "is not known, and not selected"),
+                    _ => (State::Blocked, "cannot run"),
+                };
+                decision.planned.state = state;
+                decision.planned.reasons = vec![format!("{} {how}", blocker.name)];
+            }
+            made[index] = decision.made;
+            plan.instances.push(decision.planned);
+            plan.warnings.extend(decision.warnings);
         }
-        made[index] = decision.made;
-        plan.instances.push(decision.planned);
-        plan.warnings.extend(decision.warnings);
+        plan
     }
-    plan
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use super::graph::{self, Graph};
 use super::input::{described, input_of, lineage_of};
 use super::reason::nearest;
+use super::selection::{Choice, Part};
 use super::{Planned, State};
 use crate::device::DeviceSpec;
 use crate::pipeline::{Instance, Pipeline};
@@ -29,16 +30,25 @@ pub struct Decision {
     pub dependencies: Option<Dependencies>,
     /// The artifact, of a cached instance.
     pub made: Option<Arc<Made>>,
+    /// What is known although it is to run again.
+    pub before: Option<Arc<Made>>,
     /// What is wrong in the store, for the user to see.
     pub warnings: Vec<String>,
 }
 
+/// The reason of what the user did not select.
+const NOT_SELECTED: &str = "not selected";
+
+/// The reason of what is known and runs again.
+const FORCED: &str = "asked for by --force";
+
 /// Decides, instance by instance.
 pub struct Planner<'a> {
-    pipeline: &'a Pipeline,
+    pub(super) pipeline: &'a Pipeline,
     store: &'a Store,
     device: &'a DeviceSpec,
     graph: Graph,
+    choice: Choice,
     /// All earlier actions, read when the first reason is asked for.
     history: OnceLock<Vec<Action>>,
 }
@@ -51,6 +61,7 @@ impl<'a> Planner<'a> {
             store,
             device,
             graph: graph::graph(pipeline),
+            choice: Choice::everything(pipeline),
             history: OnceLock::new(),
         }
     }
@@ -60,8 +71,41 @@ impl<'a> Planner<'a> {
         &self.graph
     }
 
+    /// The same for a part of the pipeline.
+    pub fn choosing(mut self, choice: Choice) -> Self {
+        self.choice = choice;
+        self
+    }
+
+    /// What of the pipeline is wanted.
+    pub fn choice(&self) -> &Choice {
+        &self.choice
+    }
+
     /// Decides about one instance from what is known of the others.
     pub fn decide(&self, index: usize, made: &[Option<Arc<Made>>]) -> Decision {
+        let instance = &self.pipeline.instances[index];
+        if self.choice.part(index) == Part::Skipped {
+            return decision(instance, State::Skipped, None, vec![NOT_SELECTED.into()]);
+        }
+        let mut decision = self.decide_wanted(index, made);
+        let planned = &mut decision.planned;
+        match (self.choice.part(index), planned.state) {
+            (Part::Selected, State::Cached | State::Maybe) if self.choice.forces(index) => {
+                planned.state = State::Run;
+                planned.reasons.insert(0, FORCED.into());
+                decision.before = decision.made.take();
+            }
+            (Part::Needed, State::Run) => {
+                planned.state = State::Skipped;
+                planned.reasons.insert(0, NOT_SELECTED.into());
+            }
+            _ => {}
+        }
+        decision
+    }
+
+    fn decide_wanted(&self, index: usize, made: &[Option<Arc<Made>>]) -> Decision {
         let instance = &self.pipeline.instances[index];
         let (dependencies, pending) = match self.dependencies(index, made) {
             Ok(found) => found,
@@ -149,7 +193,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn history(&self) -> &[Action] {
+    pub(super) fn history(&self) -> &[Action] {
         // what cannot be read gives no reasons; each entry that matters is read again by its key
         self.history.get_or_init(|| self.store.actions().unwrap_or_default())
     }
@@ -185,7 +229,7 @@ impl<'a> Planner<'a> {
             implementation: instance.kind.version,
             fields,
             seed: needs.seed.then(|| instance.seed.to_hex()),
-            numerics: needs.device.then(|| self.device.numerics().into()),
+            numerics: needs.device.then(|| instance.device(self.device).numerics().into()),
             lineage,
         };
         Ok((dependencies, pending))
@@ -204,6 +248,7 @@ fn decision(instance: &Instance, state: State, key: Option<Digest>, reasons: Vec
         planned,
         dependencies: None,
         made: None,
+        before: None,
         warnings: Vec::new(),
     }
 }

@@ -9,9 +9,12 @@ mod decide;
 mod graph;
 mod input;
 mod reason;
+mod seconds;
+mod selection;
 
 pub use build::{Plan, Planned, State, build};
 pub use decide::{Decision, Made, Planner};
 pub use graph::{Graph, ancestors, descendants, graph};
 pub use input::{input_of, lineage_of};
 pub use reason::{Difference, differences};
+pub use selection::{Choice, Part, Selection, SelectionError};

@@ -54,7 +54,7 @@ fn c01_a_cosmetic_edit_runs_nothing_again() {
 
 #[test]
 fn c02_what_matters_runs_again_and_nothing_else() {
-    // each setting of each kind has its own check in src/steps/key_tests.rs; here the wave behind one
+    // each setting of each kind has its own check in keys.rs; here the wave behind one
     let sandbox = Sandbox::ran();
     let states = sandbox.plan(&["--set", "rate=2e-3"]);
     let cached: Vec<_> = states

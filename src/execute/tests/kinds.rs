@@ -39,12 +39,36 @@ impl Step for Note {
                 writeln!(std::io::stderr(), "about to fall")?;
                 std::process::exit(7)
             }
+            ("flaky", _) => {
+                // the first two attempts fail
+                let path = context.checkpoints.join("attempts");
+                let before = fs::read_to_string(&path).unwrap_or_default();
+                fs::write(&path, format!("{before}x"))?;
+                if before.len() < 2 {
+                    bail!("attempt {} fails", before.len() + 1);
+                }
+            }
+            ("deaf", _) => std::thread::sleep(Duration::from_secs(60)),
+            ("slow", _) => std::thread::sleep(Duration::from_millis(300)),
+            ("abort", _) => {
+                let held = std::hint::black_box(vec![1u8; 50_000_000]);
+                std::thread::sleep(Duration::from_millis(300)); // it is looked at meanwhile
+                drop(held);
+                std::process::abort()
+            }
+            ("greedy", _) => drop(std::hint::black_box(Vec::<u8>::with_capacity(
+                isize::MAX.unsigned_abs() / 2,
+            ))),
             ("meddle", Some(file)) => fs::write(file.as_path(), "changed")?,
             ("empty", _) => return Ok(()),
             _ => {}
         }
         fs::create_dir(context.out.join("all"))?;
-        fs::write(context.out.join("all/text"), &self.text)?;
+        let mut text = self.text.clone();
+        if self.mood == "dice" {
+            text += &std::process::id().to_string(); // what no step may do
+        }
+        fs::write(context.out.join("all/text"), text)?;
         Ok(())
     }
 }
