@@ -31,7 +31,7 @@ pub use attempts::{Attempt, Claim, Holder};
 pub use contents::{Contents, Place};
 pub use dependencies::{Dependencies, canonical};
 pub use durable::{sync_tree, write_atomic, write_json};
-pub use error::StoreError;
+pub use error::{StoreError, advice_on_room};
 pub use layout::Store;
 pub use manifest::{FileEntry, Manifest};
 pub use objects::{Damage, Object};
