@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::trace::contents_of;
 use super::{Ending, PastRun, RecordsError, all};
@@ -260,6 +260,19 @@ fn unfinished(work: &[Work], needs: &mut Needs, keep: &Keep, found: &mut Garbage
         }
     }
     resumed
+}
+
+/// What an attempt reads, of its task: no more, so that a task of another version is understood too.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Reads {
+    inputs: BTreeMap<String, Content>,
+    lineage: Vec<Content>,
+}
+
+#[derive(Deserialize)]
+struct Content {
+    digest: Option<Digest>,
 }
 
 /// What is needed, and what follows from it.
