@@ -4,11 +4,12 @@
 use serde::Serialize;
 
 use super::material::Material;
+use super::panels::shortened;
 use super::steps::{self, StepGroup};
 use super::words::Words;
 
-const WIDTH: f64 = 148.0;
-const HEIGHT: f64 = 44.0;
+const WIDTH: f64 = 158.0;
+const HEIGHT: f64 = 58.0;
 /// The width of a lane in which an edge passes a row.
 const LANE: f64 = 18.0;
 const GAP_X: f64 = 18.0;
@@ -100,7 +101,7 @@ pub(super) fn draw(material: &Material, words: &Words) -> Drawing {
                 y,
                 width,
                 height,
-                name: shortened(name_of(group), 17),
+                name: shortened(name_of(group), 18),
                 anchor: group.anchor.clone(),
                 detail: shortened(&detail_of(group), 22),
                 artifact: group.artifact.name(),
@@ -240,14 +241,6 @@ fn detail_of(group: &StepGroup<'_>) -> String {
         1 => what.to_owned(),
         several => format!("{what} × {several}"),
     }
-}
-
-/// As much of a text as fits a box.
-fn shortened(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
-    }
-    text.chars().take(most - 1).chain(['…']).collect()
 }
 
 #[cfg(test)]
