@@ -14,9 +14,11 @@ mod look;
 mod markdown;
 mod plan;
 mod print;
+mod report;
 mod run;
 mod runs;
 mod schema;
+mod scored;
 mod screen;
 mod show;
 mod table;
@@ -47,6 +49,7 @@ pub fn main() -> ExitCode {
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Runs(arguments) => runs::run(&global, &arguments),
         Command::Diff(arguments) => diff::run(&global, &arguments),
+        Command::Report(arguments) => report::run(&global, &arguments),
     };
     ExitCode::from(outcome.unwrap_or_else(|error| failure::tell(&error, global.json)))
 }

@@ -17,9 +17,9 @@ use serde::Serialize;
 use super::words::Words;
 
 /// The widths of a chart in pixels: in the page's column, and on a phone.
-pub(super) const WIDE: f64 = 700.0;
+pub(super) const WIDE: f64 = 500.0;
 /// On a phone.
-pub(super) const NARROW: f64 = 326.0;
+pub(super) const NARROW: f64 = 310.0;
 
 /// A chart as the page holds it.
 #[derive(Clone, Serialize)]
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(chart.wide, draw().wide);
         assert!(chart.wide.contains("var(--s1)") && !chart.wide.contains("kuva") && !chart.wide.contains("=\"#"));
         assert!(
-            chart.narrow.starts_with("<svg viewBox=\"0 0 326 200\""),
+            chart.narrow.starts_with("<svg viewBox=\"0 0 310 200\""),
             "{}",
             chart.narrow
         );

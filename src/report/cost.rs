@@ -12,14 +12,15 @@ use super::chart::{self, Chart};
 use super::material::Material;
 use super::words::Words;
 use super::{Language, panels, ranking};
-use crate::metrics::Range;
+use crate::metrics::{Range, facts};
 
 /// What the charts of cost are drawn from; the page holds it for the run that fills in its own facts.
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct CostData {
     language: Language,
+    /// The metric's name, and what the page calls it.
+    name: String,
     metric: String,
-    range: String,
     systems: Vec<CostSystem>,
     /// Tokens that each trained model saw.
     tokens: BTreeMap<String, u64>,
@@ -87,13 +88,8 @@ pub(super) fn cost(material: &Material, baseline: &BTreeMap<String, String>, wor
     }
     let data = CostData {
         language: words.language(),
+        name: metric.name.to_owned(),
         metric: words.label(metric).to_owned(),
-        range: match metric.range {
-            Range::Fraction => "fraction",
-            Range::Percent => "percent",
-            Range::Perplexity => "perplexity",
-        }
-        .to_owned(),
         systems,
         tokens: tokens(material),
     };
@@ -186,11 +182,7 @@ impl CostData {
     }
 
     fn range(&self) -> Range {
-        match self.range.as_str() {
-            "percent" => Range::Percent,
-            "perplexity" => Range::Perplexity,
-            _ => Range::Fraction,
-        }
+        facts(&self.name).map_or(Range::Fraction, |facts| facts.range)
     }
 
     /// A scatter of what is known: a system of which a cost is not known is no point at zero.
@@ -236,14 +228,16 @@ impl CostData {
                     .with_tooltip_labels([format!("{label}: {shown}, {} {score}", self.metric)]);
                 plots.push(point.into());
             }
-            let height = if width < 500.0 { 240.0 } else { 300.0 };
+            let height = if width < chart::WIDE { 240.0 } else { 300.0 };
             let mut layout = chart::layout(&plots, height, words)
                 .with_x_label(&title)
                 .with_y_label(&self.metric)
-                .with_ticks(if width < 500.0 { 3 } else { 6 });
-            if high / low >= 20.0 {
-                layout = layout.with_log_x();
-            }
+                .with_ticks(if width < chart::WIDE { 3 } else { 6 });
+            layout = if high / low >= 20.0 {
+                layout.with_log_x()
+            } else {
+                layout.with_x_axis_min(0.0)
+            };
             (plots, layout)
         });
         Some(CostChart { title, chart, rows })

@@ -140,11 +140,11 @@ fn plots(series: &[Series]) -> Vec<Plot> {
 }
 
 fn layout(plots: &[Plot], width: f64, about: &About, log_y: bool, words: &Words) -> Layout {
-    let height = if width < 500.0 { 230.0 } else { 280.0 };
+    let height = if width < chart::WIDE { 230.0 } else { 280.0 };
     let mut layout = chart::layout(plots, height, words)
         .with_x_label(&about.x_label)
         .with_y_label(&about.y_label)
-        .with_ticks(if width < 500.0 { 4 } else { 6 });
+        .with_ticks(if width < chart::WIDE { 4 } else { 6 });
     if about.log_x {
         layout = layout.with_log_x();
     }

@@ -1,7 +1,7 @@
 //! Scores, charted: for each metric every system with its interval, the score along each numeric
 //! axis, and a map over two axes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kuva::plot::ForestPlot;
 use kuva::render::plots::Plot;
@@ -59,11 +59,11 @@ struct Map {
     /// What the other axes are held at, or how many settings a cell is the best of.
     note: String,
     heads: Vec<String>,
-    lines: Vec<Line>,
+    lines: Vec<MapRow>,
 }
 
 #[derive(Serialize)]
-struct Line {
+struct MapRow {
     head: String,
     cells: Vec<Option<Shade>>,
 }
@@ -94,7 +94,7 @@ fn group_charts(group: &Group, baseline: &BTreeMap<String, String>, words: &Word
             leading: Some(metric) == leading,
             intervals,
             dashed,
-            by_axis: by_axis(group, metric, words),
+            by_axis: by_axis(group, metric, &colours, words),
             map: map(group, metric, words),
         }
     };
@@ -165,7 +165,7 @@ fn intervals(
         ],
     );
     let chart = Chart::draw(label, |width| {
-        let most = if width < 500.0 { 22 } else { 44 };
+        let most = if width < chart::WIDE { 22 } else { 44 };
         let mut forest = ForestPlot::new()
             .with_marker_size(4.0)
             .with_cap_size(4.0)
@@ -188,7 +188,7 @@ fn intervals(
         }
         let plots: Vec<Plot> = vec![forest.into()];
         let height = 44.0 + 24.0 * shown.len() as f64;
-        let mut layout = chart::layout(&plots, height, words).with_ticks(if width < 500.0 { 3 } else { 5 });
+        let mut layout = chart::layout(&plots, height, words).with_ticks(if width < chart::WIDE { 3 } else { 5 });
         if metric.range != crate::metrics::Range::Perplexity {
             layout = layout.with_x_axis_min(0.0);
         }
@@ -216,31 +216,50 @@ fn numeric_axes(group: &Group) -> Vec<&str> {
     group.axes.iter().filter(numeric).map(String::as_str).collect()
 }
 
-fn by_axis(group: &Group, metric: Facts, words: &Words) -> Vec<LineChart> {
+/// The systems that differ in one axis only.
+struct Line<'a> {
+    name: String,
+    colour: &'a str,
+    points: Vec<(f64, f64, Option<(f64, f64)>)>,
+}
+
+fn by_axis(group: &Group, metric: Facts, colours: &[String], words: &Words) -> Vec<LineChart> {
     let chart = |axis: &str| {
-        let mut lines: Vec<(String, Vec<(f64, f64, Option<(f64, f64)>)>)> = Vec::new();
-        for system in &group.systems {
+        let mut lines: Vec<Line> = Vec::new();
+        for (system, colour) in group.systems.iter().zip(colours) {
             let (Some(x), Some(score)) = (system.on(axis).and_then(|x| x.parse().ok()), system.score(metric.name))
             else {
                 continue;
             };
             let name = ranking::label_without(system, &[axis]);
             let point = (x, score.value, score.low.zip(score.high));
-            match lines.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, points)) => points.push(point),
-                None => lines.push((name, vec![point])),
+            match lines.iter_mut().find(|line| line.name == name) {
+                Some(line) => line.points.push(point),
+                None => lines.push(Line {
+                    name,
+                    colour,
+                    points: vec![point],
+                }),
             }
         }
         lines.truncate(MOST_LINES);
-        let series = lines.into_iter().enumerate().map(|(index, (name, mut points))| {
+        // the group's colours, where they tell the lines apart
+        let different: BTreeSet<&str> = lines.iter().map(|line| line.colour).collect();
+        let apart = different.len() == lines.len();
+        let series = lines.into_iter().enumerate().map(|(index, line)| {
+            let mut points = line.points;
             points.sort_by(|one, other| one.0.total_cmp(&other.0));
             Series {
-                label: if name.is_empty() {
+                label: if line.name.is_empty() {
                     words.label(metric).to_owned()
                 } else {
-                    name
+                    line.name
                 },
-                colour: format!("s{}", index + 1),
+                colour: if apart {
+                    line.colour.to_owned()
+                } else {
+                    format!("s{}", index + 1)
+                },
                 stroke: Stroke::Points,
                 points: points.iter().map(|(x, y, _)| (*x, *y)).collect(),
                 intervals: points.iter().map(|(.., interval)| *interval).collect(),
@@ -336,7 +355,7 @@ fn map(group: &Group, metric: Facts, words: &Words) -> Option<Map> {
         lines: row_values
             .iter()
             .zip(cells)
-            .map(|(head, cells)| Line {
+            .map(|(head, cells)| MapRow {
                 head: (*head).to_owned(),
                 cells: cells.into_iter().map(|value| value.map(shade)).collect(),
             })

@@ -132,7 +132,11 @@ window.fragua = fragua;
         const between = !isWord(own[i]);
         push(mode === "common" || between ? "" : "ins", own[i]);
       }
-      if (mode === "difference" && missing) { push("del", missing); push("", " "); }
+      if (mode === "difference" && missing) {
+        if (pieces.length && !/\s$/.test(pieces[pieces.length - 1][1])) push("", " ");
+        push("del", missing);
+        push("", " ");
+      }
       if (p < own.length) { push(mode === "common" ? "mark" : "", own[p]); i = p + 1; }
       j = q + 1;
     }
