@@ -38,10 +38,13 @@ fn print(group: &Value) {
     let name = |metric: &Value| metric["metric"].as_str().unwrap_or_default().to_owned();
     let value = |system: &Value| system["scores"][name(leading)]["value"].as_f64();
     let mut systems: Vec<&Value> = group["systems"].as_array().into_iter().flatten().collect();
-    let falling = leading["higher_is_better"] != false;
+    let badness = |value: f64| match leading["good"].as_str() {
+        Some("lower") => value,
+        Some("one") => (value - 1.0).abs(),
+        _ => -value,
+    };
     systems.sort_by(|one, other| match (value(one), value(other)) {
-        (Some(one), Some(other)) if falling => other.total_cmp(&one),
-        (Some(one), Some(other)) => one.total_cmp(&other),
+        (Some(one), Some(other)) => badness(one).total_cmp(&badness(other)),
         (one, other) => other.is_some().cmp(&one.is_some()),
     });
     let all = systems.len();
@@ -72,10 +75,10 @@ fn print(group: &Value) {
     let title = plain(group["title"].as_str().unwrap_or_default());
     let mut head = vec![Cell::painted(format!("  {title}"), Paint::Faint)];
     head.extend(metrics.iter().map(|metric| {
-        let arrow = if metric["higher_is_better"] == false {
-            "↓"
-        } else {
-            "↑"
+        let arrow = match metric["good"].as_str() {
+            Some("lower") => "↓",
+            Some("one") => "→ 1",
+            _ => "↑",
         };
         Cell::painted(
             format!("{} {arrow}", metric["label"].as_str().unwrap_or_default()),

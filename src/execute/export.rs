@@ -150,6 +150,29 @@ fn speeds(folder: &Path) -> BTreeMap<String, Vec<(u64, f64)>> {
     speeds
 }
 
+/// A report's page as its artifact has it: the facts that the export put in are taken out, those in
+/// their element and what stands between `<!--run:..-->` and `<!--/run:..-->`. Anything else comes
+/// back as it is.
+pub fn without_facts(page: Vec<u8>) -> Vec<u8> {
+    const FACTS: &str = r#"<script type="application/json" id="run-facts">"#;
+    let restore = |text: &str| {
+        let mut restored = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find("<!--run:") {
+            let inside = at + rest[at..].find("-->")? + 3;
+            let end = inside + rest[inside..].find("<!--/run:")?;
+            restored += &rest[..inside];
+            rest = &rest[end..];
+        }
+        restored += rest;
+        let start = restored.find(FACTS)? + FACTS.len();
+        let end = start + restored[start..].find("</script>")?;
+        Some(format!("{}null{}", &restored[..start], &restored[end..]).into_bytes())
+    };
+    let restored = std::str::from_utf8(&page).ok().and_then(restore);
+    restored.unwrap_or(page)
+}
+
 /// A name that every file system takes.
 fn file_name(name: &str) -> String {
     let plain = |c: char| {
@@ -171,6 +194,16 @@ fn file_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn facts_that_were_put_in_are_taken_out() {
+        let facts = r#"<script type="application/json" id="run-facts">null</script>"#;
+        let page = format!("<html><!--run:charts--><!--/run:charts-->{facts}</html>");
+        let exported = page.replacen("null", r#"{"run": "a"}"#, 1);
+        let exported = exported.replacen("--><!--/", "--><svg></svg><!--/", 1);
+        assert_eq!(without_facts(exported.into_bytes()), page.as_bytes());
+        assert_eq!(without_facts(b"\xff other".to_vec()), b"\xff other");
+    }
 
     #[test]
     fn names_become_folders() {

@@ -5,15 +5,18 @@
 //! the plan and the run cannot disagree, and a step whose input came out identical is found cached.
 
 mod build;
+mod cause;
 mod decide;
+mod estimate;
 mod graph;
+mod history;
 mod input;
 mod reason;
-mod seconds;
 mod selection;
 
-pub use build::{Plan, Planned, State, build};
+pub use build::{Compared, Plan, Planned, State, build};
 pub use decide::{Decision, Made, Planner};
+pub use estimate::Time;
 pub use graph::{Graph, ancestors, descendants, graph};
 pub use input::{input_of, lineage_of};
 pub use reason::{Difference, differences};

@@ -105,7 +105,13 @@ fn tick(value: f64, language: super::Language) -> String {
     };
     let size = value.abs();
     let short = |value: f64| {
-        let text = format!("{value:.3}");
+        // three digits that count
+        let decimals = if value.abs() < 1.0 {
+            2.0 - value.abs().log10().floor()
+        } else {
+            2.0
+        };
+        let text = format!("{value:.*}", decimals.clamp(0.0, 6.0) as usize);
         let text = text.trim_end_matches('0').trim_end_matches('.');
         text.replace('-', "\u{2212}")
     };

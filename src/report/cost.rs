@@ -61,7 +61,7 @@ pub(super) struct Cost {
 
 /// The cost of the leading group's systems; `None` where fewer than two can be compared.
 pub(super) fn cost(material: &Material, baseline: &BTreeMap<String, String>, words: &Words) -> Option<Cost> {
-    let group = ranking::leading_group(material)?;
+    let group = &material.groups[ranking::leading_group(material)?];
     let metric = ranking::leading(&ranking::metrics(group))?;
     let colours = ranking::colours(group, baseline);
     let system = |(system, colour): (&super::System, &String)| {
@@ -232,11 +232,13 @@ impl CostData {
             let mut layout = chart::layout(&plots, height, words)
                 .with_x_label(&title)
                 .with_y_label(&self.metric)
-                .with_ticks(if width < chart::WIDE { 3 } else { 6 });
+                .with_ticks(if width < chart::WIDE { 3 } else { 5 })
+                .with_force_margins_y(10.0, 44.0);
             layout = if high / low >= 20.0 {
                 layout.with_log_x()
             } else {
-                layout.with_x_axis_min(0.0)
+                // room for the rightmost point
+                layout.with_x_axis_min(0.0).with_x_axis_max(high * 1.08)
             };
             (plots, layout)
         });

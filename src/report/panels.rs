@@ -12,7 +12,7 @@ use super::lines::{About, LineChart, Series, Stroke};
 use super::material::{GENERATIONS, Group, Material, System};
 use super::ranking;
 use super::words::Words;
-use crate::metrics::Facts;
+use crate::metrics::{Facts, Range};
 
 /// Systems in a chart: more would be a wall. The table has all of them.
 const MOST_SYSTEMS: usize = 40;
@@ -42,7 +42,8 @@ struct Panel {
     metric: &'static str,
     label: String,
     about: String,
-    higher: bool,
+    /// `higher`, `lower`, `one`
+    good: &'static str,
     leading: bool,
     intervals: Chart,
     /// Whether the chart has a baseline.
@@ -90,7 +91,7 @@ fn group_charts(group: &Group, baseline: &BTreeMap<String, String>, words: &Word
             metric: metric.name,
             label: words.label(metric).to_owned(),
             about: words.about(metric).to_owned(),
-            higher: metric.range.higher_is_better(),
+            good: ranking::good_end(metric.range),
             leading: Some(metric) == leading,
             intervals,
             dashed,
@@ -144,12 +145,8 @@ fn intervals(
         .filter_map(|(system, colour)| Some((system, colour.as_str(), system.score(metric.name)?.value)))
         .collect();
     shown.sort_by(|one, other| {
-        let order = one.2.total_cmp(&other.2);
-        if metric.range.higher_is_better() {
-            order.reverse()
-        } else {
-            order
-        }
+        let good = |value: f64| ranking::goodness(value, metric.range);
+        good(other.2).total_cmp(&good(one.2))
     });
     let all = shown.len();
     shown.truncate(MOST_SYSTEMS);
@@ -187,9 +184,11 @@ fn intervals(
             forest = forest.with_colored_row(text, *value, low, high, format!("var(--{colour})"));
         }
         let plots: Vec<Plot> = vec![forest.into()];
-        let height = 44.0 + 24.0 * shown.len() as f64;
-        let mut layout = chart::layout(&plots, height, words).with_ticks(if width < chart::WIDE { 3 } else { 5 });
-        if metric.range != crate::metrics::Range::Perplexity {
+        let height = 40.0 + 24.0 * shown.len() as f64;
+        let mut layout = chart::layout(&plots, height, words)
+            .with_ticks(if width < chart::WIDE { 3 } else { 5 })
+            .with_force_margins_y(8.0, 28.0);
+        if matches!(metric.range, Range::Fraction | Range::Percent) {
             layout = layout.with_x_axis_min(0.0);
         }
         (plots, layout)
@@ -308,7 +307,7 @@ fn map(group: &Group, metric: Facts, words: &Words) -> Option<Map> {
     if row_values.len() > MOST || column_values.len() > MOST {
         return None;
     }
-    let higher = metric.range.higher_is_better();
+    let good = |value: f64| ranking::goodness(value, metric.range);
     let cell = |row: &str, column: &str| {
         let inside = group
             .systems
@@ -317,7 +316,7 @@ fn map(group: &Group, metric: Facts, words: &Words) -> Option<Map> {
         let values = inside
             .filter_map(|system| system.score(metric.name))
             .map(|score| score.value);
-        values.reduce(|one, other| if higher { one.max(other) } else { one.min(other) })
+        values.max_by(|one, other| good(*one).total_cmp(&good(*other)))
     };
     let cells: Vec<Vec<Option<f64>>> = row_values
         .iter()
@@ -328,11 +327,14 @@ fn map(group: &Group, metric: Facts, words: &Words) -> Option<Map> {
         .flatten()
         .flatten()
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
-            (low.min(*value), high.max(*value))
+            (low.min(good(*value)), high.max(good(*value)))
         });
     let shade = |value: f64| {
-        let share = if high > low { (value - low) / (high - low) } else { 0.5 };
-        let share = if higher { share } else { 1.0 - share };
+        let share = if high > low {
+            (good(value) - low) / (high - low)
+        } else {
+            0.5
+        };
         Shade {
             text: words.score(value, metric.range),
             percent: (share * 100.0).round().clamp(0.0, 100.0) as u8,

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::layout::{is_digest, read_if_there};
@@ -96,7 +97,10 @@ impl Store {
             }
         }
         keys.sort();
-        Ok(keys.iter().filter_map(|key| self.action(key).ok().flatten()).collect())
+        Ok(keys
+            .par_iter()
+            .filter_map(|key| self.action(key).ok().flatten())
+            .collect())
     }
 }
 
