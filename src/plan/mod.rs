@@ -11,6 +11,7 @@ mod estimate;
 mod graph;
 mod history;
 mod input;
+pub mod picture;
 mod reason;
 mod selection;
 
