@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -66,6 +67,20 @@ impl Global {
 
 fn device(text: &str) -> Result<DeviceSpec, String> {
     DeviceSpec::parse(text).map_err(|error| error.to_string())
+}
+
+fn age(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no age: write a number and w, d, h or m, for example 30d");
+    let unit = text.chars().next_back().ok_or_else(wrong)?;
+    let seconds = match unit {
+        'w' => 7 * 86_400,
+        'd' => 86_400,
+        'h' => 3600,
+        'm' => 60,
+        _ => return Err(wrong()),
+    };
+    let count: u32 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| wrong())?;
+    Ok(Duration::from_secs(u64::from(count) * seconds))
 }
 
 fn run_name(text: &str) -> Result<String, String> {
@@ -133,7 +148,7 @@ Examples:
   fragua show --json")]
     Show(ShowArguments),
 
-    /// Digest every object in the store again
+    /// Digest every object in the store again; name damage and the runs that it touches
     Verify,
 
     /// Do the work of one attempt (started by `run`)
@@ -160,6 +175,55 @@ newest one's), or `last`.")]
   fragua diff 20260130 last
   fragua diff baseline wider --json | jq .scores")]
     Diff(DiffArguments),
+
+    /// Show where an artifact came from, down to the files that were read
+    #[command(after_help = "Examples:
+  fragua trace last:report
+  fragua trace \"best:answers[model=tuned,shots=1]\"
+  fragua trace 8c433e3a
+  fragua trace reports/lab/scores.csv
+  fragua trace last:base --json")]
+    Trace(TraceArguments),
+
+    /// Copy an artifact out of the store
+    #[command(after_help = "Examples:
+  fragua get last tuned model                            a model directory
+  fragua get best \"answers[model=tuned,shots=1]\" answers
+  fragua get last rows.train rows                        one part of a dataset
+  fragua get last base.tokenizer tokenizer")]
+    Get(GetArguments),
+
+    /// Show what nobody needs any more, and delete it when told to
+    #[command(
+        after_help = "Kept are runs in flight, named runs (`run --name`), the last runs of each pipeline and the last one
+that was done, with everything that they made or used; and unfinished work with what it reads.
+Reports that were exported are not touched.
+
+Examples:
+  fragua gc                                  what would go, why, and how much
+  fragua gc --yes
+  fragua gc --keep-last 1 --yes
+  fragua gc --keep-last 0 --older-than 30d   everything older that has no name
+  fragua gc --give-up 14d                    also checkpoints that nothing has touched for two weeks"
+    )]
+    Gc(GcArguments),
+
+    /// Pack a run into one file: pipeline, templates, versions, the digests of data and artifacts
+    #[command(after_help = "Examples:
+  fragua pack last lab.tar.gz
+  fragua pack best lab.tar --with-data")]
+    Pack(PackArguments),
+
+    /// Run a packed run again, in a folder of its own, and compare every digest
+    #[command(
+        after_help = "Without its data in the archive, put them into DIR first, at the paths that the message names.
+Exit code 0 only if everything is the same.
+
+Examples:
+  fragua repro lab.tar.gz
+  fragua repro lab.tar.gz --into elsewhere --json"
+    )]
+    Repro(ReproArguments),
 }
 
 /// A pipeline file and its parameters.
@@ -306,6 +370,72 @@ pub struct DiffArguments {
     /// The other
     #[arg(value_name = "RUN")]
     pub after: String,
+}
+
+/// `trace`.
+#[derive(Debug, Args)]
+pub struct TraceArguments {
+    /// RUN:INSTANCE, a digest or its beginning, or a path: in the store, a copy, a report
+    pub artifact: String,
+}
+
+/// `get`.
+#[derive(Debug, Args)]
+pub struct GetArguments {
+    /// The run
+    pub run: String,
+
+    /// The step, instance, or part of one
+    pub step: String,
+
+    /// Where to: a folder that is empty or does not exist
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+}
+
+/// `gc`.
+#[derive(Debug, Args)]
+pub struct GcArguments {
+    /// Keep so many of the last runs of each pipeline
+    #[arg(long, value_name = "N", default_value = "5")]
+    pub keep_last: usize,
+
+    /// Keep younger runs as well: 30d (also w, h, m)
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub older_than: Option<Duration>,
+
+    /// Give up unfinished work that nothing has touched for so long
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub give_up: Option<Duration>,
+
+    /// Delete without asking
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// `pack`.
+#[derive(Debug, Args)]
+pub struct PackArguments {
+    /// The run; it must be done
+    pub run: String,
+
+    /// The archive to write: .tar or .tar.gz
+    pub file: PathBuf,
+
+    /// Pack the rows of datasets as well, not only their digests
+    #[arg(long)]
+    pub with_data: bool,
+}
+
+/// `repro`.
+#[derive(Debug, Args)]
+pub struct ReproArguments {
+    /// The archive
+    pub file: PathBuf,
+
+    /// Where to: a folder that does not exist, is empty, or holds the data [default: the archive's name]
+    #[arg(long, value_name = "DIR")]
+    pub into: Option<PathBuf>,
 }
 
 /// `worker`.

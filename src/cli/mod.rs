@@ -9,17 +9,22 @@ mod completions;
 mod devices;
 mod diff;
 mod failure;
+mod gc;
+mod get;
 mod init;
 mod look;
 mod markdown;
+mod pack;
 mod plan;
 mod print;
+mod repro;
 mod run;
 mod runs;
 mod schema;
 mod screen;
 mod show;
 mod table;
+mod trace;
 mod validate;
 mod verify;
 mod worker;
@@ -47,6 +52,11 @@ pub fn main() -> ExitCode {
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Runs(arguments) => runs::run(&global, &arguments),
         Command::Diff(arguments) => diff::run(&global, &arguments),
+        Command::Trace(arguments) => trace::run(&global, &arguments),
+        Command::Get(arguments) => get::run(&global, &arguments),
+        Command::Gc(arguments) => gc::run(&global, &arguments),
+        Command::Pack(arguments) => pack::run(&global, &arguments),
+        Command::Repro(arguments) => repro::run(&global, &arguments),
     };
     ExitCode::from(outcome.unwrap_or_else(|error| failure::tell(&error, global.json)))
 }

@@ -9,11 +9,13 @@
 //!
 //! The room knows kinds only through [`crate::step::Kind`]: the registry is passed in.
 
+mod border;
 mod check;
 mod complaint;
 mod diagnostic;
 mod file;
 mod graph;
+mod include;
 mod instance;
 mod join;
 mod load;
@@ -27,6 +29,7 @@ mod reference;
 mod resolve;
 mod resolved;
 mod schema;
+mod source;
 mod structure;
 mod substitute;
 mod suggest;
@@ -34,6 +37,7 @@ mod suggest;
 mod tests;
 mod tree;
 mod variant;
+mod when;
 
 pub use diagnostic::{Class, Diagnostic, Diagnostics, Position, Severity};
 pub use load::{LoadOptions, load, load_text};

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::check::{Finding, Mark, check};
-use super::diagnostic::{Diagnostic, Source, Span};
+use super::diagnostic::Diagnostic;
 use super::file::{PipelineFile, place, schema_value};
 use super::matrix::{Combination, combinations, labels};
 use super::policy::REPEAT;
 use super::reference::{Reference, references};
 use super::resolved::Policy;
+use super::source::{Source, Span};
 use super::substitute::{Scope, Substitution};
 use super::tree::{Content, Entry, Node};
 use crate::seed::Seed;
@@ -37,6 +38,8 @@ pub(super) struct StepDraft {
     /// Where its name stands.
     pub key: Span,
     pub kind: Option<&'static Kind>,
+    /// Why it does not take part.
+    pub left_out: Option<String>,
     pub variants: Vec<Variant>,
 }
 
@@ -77,6 +80,7 @@ impl Drafter<'_> {
         let kind = uses.and_then(|uses| self.kinds.iter().find(|kind| kind.name == uses));
         let schema = kind.map(schema_value);
         let place = format!("step `{name}`");
+        let left_out = self.left_out(entry);
         let matrix = entry.value.get("matrix").map(|matrix| {
             let scope = Scope {
                 params: Some(self.params),
@@ -95,6 +99,7 @@ impl Drafter<'_> {
             name,
             key: entry.key_span,
             kind,
+            left_out,
             variants,
         }
     }

@@ -156,9 +156,9 @@ fn right_end(group: &Group, metric: Facts) -> f64 {
         .map(|score| score.high.unwrap_or(score.value).max(score.value))
         .fold(0.0, f64::max);
     let most = match metric.range {
-        Range::Fraction => 1.0,
+        Range::Fraction | Range::Waste => 1.0,
         Range::Percent => 100.0,
-        Range::Perplexity => f64::INFINITY,
+        Range::Perplexity | Range::ErrorRate | Range::Bits | Range::Ratio => f64::INFINITY,
     };
     scale::ceiling(highest).min(most)
 }

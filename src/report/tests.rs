@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::metrics::{self, RougeWords, Sample};
+use crate::metrics::{self, Sample, Settings};
 use crate::seed::Seed;
 use crate::step::{Ancestor, ArtifactType, Digest, Input};
 
@@ -132,7 +132,7 @@ fn experiment(hostile: &str) -> Experiment {
             let samples = (0..30)
                 .map(|i| sample(i, skill + shots.parse::<usize>().unwrap() / 2, hostile))
                 .collect();
-            let scores = metrics::score(samples, &metrics::all(RougeWords::Ascii), Seed::root(1)).unwrap();
+            let scores = metrics::score(samples, &metrics::all(&Settings::default()), Seed::root(1)).unwrap();
             let path = made.add(
                 "scores",
                 "evaluate",

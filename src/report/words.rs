@@ -146,8 +146,8 @@ impl Words {
 
 fn decimals(value: f64, range: Range) -> usize {
     match range {
-        Range::Fraction => 3,
-        Range::Percent => 1,
+        Range::Fraction | Range::Waste | Range::Bits | Range::Ratio => 3,
+        Range::Percent | Range::ErrorRate => 1,
         Range::Perplexity if value.abs() >= 1000.0 => 0,
         Range::Perplexity => 2,
     }
@@ -176,10 +176,7 @@ mod tests {
     #[test]
     fn every_metric_is_explained() {
         let words = Words::of(Language::Es);
-        let texts = crate::metrics::all(crate::metrics::RougeWords::Ascii)
-            .into_iter()
-            .map(|metric| metric.facts());
-        for facts in texts.chain([crate::metrics::PERPLEXITY]) {
+        for facts in crate::metrics::every() {
             assert!(words.about(facts).len() > 20);
         }
     }
