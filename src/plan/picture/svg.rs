@@ -1,6 +1,6 @@
 //! SVG: one file that needs nothing else, in the reader's light or dark colours.
 
-use super::graph::{Graph, STATES, colours};
+use super::graph::{Graph, Node, STATES, colours};
 use crate::layout::{HEIGHT, WIDTH, layered, shortened};
 use crate::plan::{Plan, State};
 
@@ -61,20 +61,44 @@ pub fn svg(name: &str, plan: &Plan) -> String {
         node.reasons
             .iter()
             .for_each(|reason| whole.push_str(&format!("\n{reason}")));
-        let below = format!("{} · {}", node.kind, node.states);
+        let (title, below) = lines(node);
         text.push_str(&format!(
             "<g><title>{}</title>{}<text class=\"name\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\
              <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text></g>\n",
             escaped(&whole),
             rectangle(node.state, x - WIDTH / 2.0, *y, WIDTH, HEIGHT),
             y + 18.0,
-            escaped(&shortened(&node.name, 21)),
+            escaped(&shortened(&title, 20)),
             y + 34.0,
-            escaped(&shortened(&below, 24)),
+            escaped(&shortened(&below, 25)),
         ));
     }
     text.push_str("</g>\n</svg>\n");
     text
+}
+
+/// What a box shows: the step, and below it what tells an instance from the others of its step.
+fn lines(node: &Node) -> (String, String) {
+    let inside = |text: &str, open: char, close: char| {
+        let (step, rest) = text.split_once(open)?;
+        Some((step.to_owned(), rest.strip_suffix(close)?.to_owned()))
+    };
+    if let Some((step, axes)) = inside(&node.name, '[', ']') {
+        let whole = format!("{axes} · {}", node.states);
+        if whole.chars().count() <= 25 {
+            return (step, whole);
+        }
+        let values: Vec<&str> = axes
+            .split(',')
+            .map(|axis| axis.split_once('=').map_or(axis, |(_, value)| value))
+            .collect();
+        return (step, format!("{} · {}", values.join(", "), node.states));
+    }
+    let below = format!("{} · {}", node.kind, node.states);
+    match inside(&node.name, '(', ')') {
+        Some((kind, of)) => (kind, of),
+        None => (node.name.clone(), below),
+    }
 }
 
 fn rectangle(state: State, x: f64, y: f64, width: f64, height: f64) -> String {
@@ -115,7 +139,7 @@ mod tests {
         ]);
         let text = svg("lab & \"more\"", &plan);
         assert!(
-            !text.contains("<script>") && text.contains("b[x=&lt;script&gt;]"),
+            !text.contains("<script>") && text.contains("x=&lt;script&gt; · maybe"),
             "{text}"
         );
         assert!(text.contains("aria-label=\"plan of lab &amp; &quot;more&quot;\""));
