@@ -224,6 +224,13 @@ Examples:
   fragua repro lab.tar.gz --into elsewhere --json"
     )]
     Repro(ReproArguments),
+
+    /// Show everything that makes the key of a step, and why it would run or not
+    #[command(after_help = "Examples:
+  fragua explain lab.yaml tuned
+  fragua explain lab.yaml 'answers[model=tuned,shots=1]'
+  fragua explain lab.yaml tuned --set learning_rate=3e-4 --json")]
+    Explain(ExplainArguments),
 }
 
 /// A pipeline file and its parameters.
@@ -273,6 +280,16 @@ pub struct PlanArguments {
 
     #[command(flatten)]
     pub picture: PictureArguments,
+}
+
+/// `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArguments {
+    #[command(flatten)]
+    pub pipeline: FileArguments,
+
+    /// The step, or one instance of it: `answers[model=tuned,shots=1]`
+    pub step: String,
 }
 
 /// What `plan` draws instead of listing it.

@@ -272,7 +272,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Everything that an instance depends on, as far as it is known, and the fields that are not.
-    fn dependencies(
+    pub(super) fn dependencies(
         &self,
         index: usize,
         made: &[Option<Arc<Made>>],
