@@ -8,6 +8,7 @@ mod arguments;
 mod completions;
 mod devices;
 mod diff;
+mod explain;
 mod failure;
 mod gc;
 mod get;
@@ -43,6 +44,7 @@ pub fn main() -> ExitCode {
     let Cli { global, command } = Cli::parse();
     let outcome = match command {
         Command::Run(arguments) => run::run(&global, &arguments),
+        Command::Explain(arguments) => explain::run(&global, &arguments),
         Command::Plan(arguments) => plan::run(&global, &arguments),
         Command::Validate(arguments) => validate::run(&global, &arguments),
         Command::Schema(arguments) => schema::run(&arguments),
