@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::device::DeviceSpec;
+use crate::report::Language;
 
 /// Runs language-model experiments from a YAML file: the steps, what they read from each other, and
 /// nothing else.
@@ -170,6 +171,12 @@ newest one's), or `last`.")]
   fragua diff 20260130 last
   fragua diff baseline wider --json | jq .scores")]
     Diff(DiffArguments),
+
+    /// Compare runs in one page
+    #[command(after_help = "Examples:
+  fragua report 20260130 last
+  fragua report baseline wider deeper --baseline run=baseline --out reports/sizes")]
+    Report(ReportArguments),
 
     /// Show where an artifact came from, down to the files that were read
     #[command(after_help = "Examples:
@@ -343,6 +350,30 @@ pub struct DiffArguments {
     pub after: String,
 }
 
+/// `report`.
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// The runs; differences are counted from the first
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<String>,
+
+    /// Where the page is written to [default: compare-RUN-RUN in the reports' folder]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Where reports are written to
+    #[arg(long, value_name = "DIR", default_value = "reports")]
+    pub reports: PathBuf,
+
+    /// What differences are counted from: a value on an axis (repeatable) [default: the first run]
+    #[arg(long, value_name = "AXIS=VALUE", value_parser = assignment)]
+    pub baseline: Vec<(String, String)>,
+
+    /// The page's language: en or es
+    #[arg(long, value_name = "LANGUAGE", default_value = "en", value_parser = language)]
+    pub language: Language,
+}
+
 /// `trace`.
 #[derive(Debug, Args)]
 pub struct TraceArguments {
@@ -438,6 +469,14 @@ fn jobs(text: &str) -> Result<Option<usize>, String> {
 /// Bytes, as a pipeline file writes them.
 fn size(text: &str) -> Result<u64, String> {
     crate::pipeline::bytes(text).ok_or_else(|| "write a size such as 8GiB or 500MB".into())
+}
+
+fn language(text: &str) -> Result<Language, String> {
+    match text {
+        "en" => Ok(Language::En),
+        "es" => Ok(Language::Es),
+        _ => Err("the page speaks `en` and `es`".into()),
+    }
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {

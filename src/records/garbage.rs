@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::trace::contents_of;
 use super::{Ending, PastRun, RecordsError, all};
@@ -250,16 +250,27 @@ fn unfinished(work: &[Work], needs: &mut Needs, keep: &Keep, found: &mut Garbage
         needs.objects.extend(made);
         for attempt in &one.attempts {
             let text = std::fs::read(attempt.path.join(Task::FILE)).ok();
-            let task = text.and_then(|text| serde_json::from_slice::<Task>(&text).ok());
-            let inputs = task.iter().flat_map(|task| task.inputs.values());
-            let ancestors = task.iter().flat_map(|task| &task.lineage);
-            let contents = inputs.filter_map(|input| input.digest.clone());
-            needs
-                .wanted
-                .extend(contents.chain(ancestors.map(|one| one.digest.clone())));
+            let task = text.and_then(|text| serde_json::from_slice::<Reads>(&text).ok());
+            let task = task.unwrap_or_default();
+            let inputs = task.inputs.into_values().filter_map(|input| input.digest);
+            let ancestors = task.lineage.into_iter().filter_map(|one| one.digest);
+            needs.wanted.extend(inputs.chain(ancestors));
         }
     }
     resumed
+}
+
+/// What an attempt reads, of its task: no more, so that a task of another version is understood too.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Reads {
+    inputs: BTreeMap<String, Content>,
+    lineage: Vec<Content>,
+}
+
+#[derive(Deserialize)]
+struct Content {
+    digest: Option<Digest>,
 }
 
 /// What is needed, and what follows from it.

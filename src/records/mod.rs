@@ -17,6 +17,8 @@ mod past;
 mod repro;
 mod scores;
 mod story;
+#[cfg(test)]
+mod tests;
 mod trace;
 
 pub use archive::{Expected, Packed, PackedFile, Role};

@@ -93,7 +93,7 @@ pub fn unpack(archive: &Path, to: &Path) -> Result<Packed, RecordsError> {
     }
     if !problems.is_empty() {
         return Err(RecordsError::Question(format!(
-            "{} has not the data of the run with it, and\n{}\nput the files there, or pack with `--with-data`",
+            "{} does not hold the data of the run, and\n{}\nput the files there, or pack with `--with-data`",
             archive.display(),
             problems.join("\n")
         )));

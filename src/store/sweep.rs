@@ -146,6 +146,10 @@ impl Store {
         }
         for path in &sweep.leftovers {
             remove(path)?;
+            let shelf = path
+                .parent()
+                .filter(|shelf| shelf.parent() == Some(&self.root().join("objects")));
+            shelf.map(fs::remove_dir); // only if that was all
         }
         match fs::remove_dir_all(self.aside()) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
