@@ -147,7 +147,8 @@ pub struct Facts {
 }
 
 /// The range of a metric's values, and which end is good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Range {
     /// 0 to 1, higher is better.
     Fraction,

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use super::material::{GENERATIONS, Group, Material, System};
 use crate::metrics::{Facts, facts};
 
+/// The axis of repetitions with other seeds: not a setting to compare.
+pub(super) const REPEAT: &str = "repeat";
+
 /// The metrics of a group, in the order of its scores.
 pub(super) fn metrics(group: &Group) -> Vec<Facts> {
     let mut found: Vec<Facts> = Vec::new();
@@ -27,7 +30,7 @@ pub(super) fn leading(metrics: &[Facts]) -> Option<Facts> {
 
 /// The group that a summary speaks of: the first with samples, else the first.
 pub(super) fn leading_group(material: &Material) -> Option<&Group> {
-    let with_samples = |group: &&Group| group.systems.iter().any(|system| !system.samples.is_empty());
+    let with_samples = |group: &&Group| group.systems.iter().any(|system| system.samples > 0);
     material.groups.iter().find(with_samples).or(material.groups.first())
 }
 
@@ -76,17 +79,20 @@ pub(super) fn baselines(group: &Group, baseline: &BTreeMap<String, String>) -> V
     group.systems.iter().map(of).collect()
 }
 
+/// The name of a system by all its axes but some; empty where there are no others.
+pub(super) fn label_without(system: &System, axes: &[&str]) -> String {
+    let others = system.axes.iter().filter(|(axis, _)| !axes.contains(&axis.as_str()));
+    let parts: Vec<String> = others.map(|(axis, value)| value_label(axis, value)).collect();
+    parts.join(" · ")
+}
+
 /// The name of a system among the others: `tuned · shots 1`. Numbers are told by their axis.
 pub(super) fn label(system: &System) -> String {
-    let parts: Vec<String> = system
-        .axes
-        .iter()
-        .map(|(axis, value)| value_label(axis, value))
-        .collect();
+    let parts = label_without(system, &[]);
     if parts.is_empty() {
         system.generations.clone()
     } else {
-        parts.join(" · ")
+        parts
     }
 }
 

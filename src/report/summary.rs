@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::material::{Group, Material};
 use super::ranking;
@@ -12,10 +13,42 @@ use crate::metrics::Facts;
 /// What the page says first.
 #[derive(Default, Serialize)]
 pub(super) struct Summary {
-    sentence: String,
+    pub(super) sentence: String,
     /// How sure the figures are.
-    caution: String,
+    pub(super) caution: String,
     figures: Vec<Figure>,
+    /// The first of the best systems, its metric and value.
+    #[serde(skip)]
+    winner: Option<Winner>,
+}
+
+struct Winner {
+    system: String,
+    metric: Facts,
+    label: String,
+    text: String,
+    score: crate::metrics::Score,
+}
+
+impl Summary {
+    /// The headline for programs: `null` where nothing was scored.
+    pub(super) fn headline(&self) -> Value {
+        let Some(winner) = &self.winner else {
+            return Value::Null;
+        };
+        json!({
+            "sentence": self.sentence,
+            "caution": self.caution,
+            "system": winner.system,
+            "metric": winner.metric.name,
+            "label": winner.label,
+            "text": winner.text,
+            "value": winner.score.value,
+            "n": winner.score.n,
+            "low": winner.score.low,
+            "high": winner.score.high,
+        })
+    }
 }
 
 #[derive(Serialize)]
@@ -38,7 +71,15 @@ pub(super) fn summary(material: &Material, baseline: &BTreeMap<String, String>, 
         return Summary::default();
     };
     let base = baselines[winner];
+    let score = group.systems[winner].score(metric.name);
     Summary {
+        winner: score.map(|score| Winner {
+            system: ranking::label(&group.systems[winner]),
+            metric,
+            label: words.label(metric).to_owned(),
+            text: words.score(score.value, metric.range),
+            score: score.clone(),
+        }),
         sentence: sentence(group, metric, &winners, base, words),
         caution: caution(group, metric, &winners, words),
         figures: figures(material, group, metric, winner, base, words),
@@ -167,7 +208,7 @@ fn figures(
         label: words.get("figure_systems").to_owned(),
     });
     if let Some(score) = group.systems[winner].score(metric.name) {
-        let unit = if group.systems[winner].samples.is_empty() {
+        let unit = if group.systems[winner].samples == 0 {
             "figure_tokens"
         } else {
             "figure_samples"
@@ -191,7 +232,7 @@ fn figures(
 }
 
 /// `812 k`, `1.24 M`.
-fn compact(number: u64, words: &Words) -> String {
+pub(super) fn compact(number: u64, words: &Words) -> String {
     match number {
         0..10_000 => words.whole(number),
         10_000..1_000_000 => format!("{} k", words.decimal(number as f64 / 1e3, 0)),

@@ -12,6 +12,7 @@ mod keys;
 mod life;
 mod memory;
 mod mutants;
+mod planning;
 mod settings;
 mod shipped;
 mod support;
