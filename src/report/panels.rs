@@ -1,7 +1,7 @@
 //! Scores, charted: for each metric every system with its interval, the score along each numeric
 //! axis, and a map over two axes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use kuva::plot::ForestPlot;
 use kuva::render::plots::Plot;
@@ -12,8 +12,7 @@ use super::lines::{About, LineChart, Series, Stroke};
 use super::material::{GENERATIONS, Group, Material, System};
 use super::ranking;
 use super::words::Words;
-use crate::layout::shortened;
-use crate::metrics::{Facts, Range};
+use crate::metrics::Facts;
 
 /// Systems in a chart: more would be a wall. The table has all of them.
 const MOST_SYSTEMS: usize = 40;
@@ -43,8 +42,7 @@ struct Panel {
     metric: &'static str,
     label: String,
     about: String,
-    /// `higher`, `lower`, `one`
-    good: &'static str,
+    higher: bool,
     leading: bool,
     intervals: Chart,
     /// Whether the chart has a baseline.
@@ -61,11 +59,11 @@ struct Map {
     /// What the other axes are held at, or how many settings a cell is the best of.
     note: String,
     heads: Vec<String>,
-    lines: Vec<MapRow>,
+    lines: Vec<Line>,
 }
 
 #[derive(Serialize)]
-struct MapRow {
+struct Line {
     head: String,
     cells: Vec<Option<Shade>>,
 }
@@ -92,11 +90,11 @@ fn group_charts(group: &Group, baseline: &BTreeMap<String, String>, words: &Word
             metric: metric.name,
             label: words.label(metric).to_owned(),
             about: words.about(metric).to_owned(),
-            good: ranking::good_end(metric.range),
+            higher: metric.range.higher_is_better(),
             leading: Some(metric) == leading,
             intervals,
             dashed,
-            by_axis: by_axis(group, metric, &colours, words),
+            by_axis: by_axis(group, metric, words),
             map: map(group, metric, words),
         }
     };
@@ -146,8 +144,12 @@ fn intervals(
         .filter_map(|(system, colour)| Some((system, colour.as_str(), system.score(metric.name)?.value)))
         .collect();
     shown.sort_by(|one, other| {
-        let good = |value: f64| ranking::goodness(value, metric.range);
-        good(other.2).total_cmp(&good(one.2))
+        let order = one.2.total_cmp(&other.2);
+        if metric.range.higher_is_better() {
+            order.reverse()
+        } else {
+            order
+        }
     });
     let all = shown.len();
     shown.truncate(MOST_SYSTEMS);
@@ -163,7 +165,7 @@ fn intervals(
         ],
     );
     let chart = Chart::draw(label, |width| {
-        let most = if width < chart::WIDE { 22 } else { 44 };
+        let most = if width < 500.0 { 22 } else { 44 };
         let mut forest = ForestPlot::new()
             .with_marker_size(4.0)
             .with_cap_size(4.0)
@@ -185,11 +187,9 @@ fn intervals(
             forest = forest.with_colored_row(text, *value, low, high, format!("var(--{colour})"));
         }
         let plots: Vec<Plot> = vec![forest.into()];
-        let height = 40.0 + 24.0 * shown.len() as f64;
-        let mut layout = chart::layout(&plots, height, words)
-            .with_ticks(if width < chart::WIDE { 3 } else { 5 })
-            .with_force_margins_y(8.0, 28.0);
-        if matches!(metric.range, Range::Fraction | Range::Percent) {
+        let height = 44.0 + 24.0 * shown.len() as f64;
+        let mut layout = chart::layout(&plots, height, words).with_ticks(if width < 500.0 { 3 } else { 5 });
+        if metric.range != crate::metrics::Range::Perplexity {
             layout = layout.with_x_axis_min(0.0);
         }
         (plots, layout)
@@ -216,50 +216,31 @@ fn numeric_axes(group: &Group) -> Vec<&str> {
     group.axes.iter().filter(numeric).map(String::as_str).collect()
 }
 
-/// The systems that differ in one axis only.
-struct Line<'a> {
-    name: String,
-    colour: &'a str,
-    points: Vec<(f64, f64, Option<(f64, f64)>)>,
-}
-
-fn by_axis(group: &Group, metric: Facts, colours: &[String], words: &Words) -> Vec<LineChart> {
+fn by_axis(group: &Group, metric: Facts, words: &Words) -> Vec<LineChart> {
     let chart = |axis: &str| {
-        let mut lines: Vec<Line> = Vec::new();
-        for (system, colour) in group.systems.iter().zip(colours) {
+        let mut lines: Vec<(String, Vec<(f64, f64, Option<(f64, f64)>)>)> = Vec::new();
+        for system in &group.systems {
             let (Some(x), Some(score)) = (system.on(axis).and_then(|x| x.parse().ok()), system.score(metric.name))
             else {
                 continue;
             };
             let name = ranking::label_without(system, &[axis]);
             let point = (x, score.value, score.low.zip(score.high));
-            match lines.iter_mut().find(|line| line.name == name) {
-                Some(line) => line.points.push(point),
-                None => lines.push(Line {
-                    name,
-                    colour,
-                    points: vec![point],
-                }),
+            match lines.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, points)) => points.push(point),
+                None => lines.push((name, vec![point])),
             }
         }
         lines.truncate(MOST_LINES);
-        // the group's colours, where they tell the lines apart
-        let different: BTreeSet<&str> = lines.iter().map(|line| line.colour).collect();
-        let apart = different.len() == lines.len();
-        let series = lines.into_iter().enumerate().map(|(index, line)| {
-            let mut points = line.points;
+        let series = lines.into_iter().enumerate().map(|(index, (name, mut points))| {
             points.sort_by(|one, other| one.0.total_cmp(&other.0));
             Series {
-                label: if line.name.is_empty() {
+                label: if name.is_empty() {
                     words.label(metric).to_owned()
                 } else {
-                    line.name
+                    name
                 },
-                colour: if apart {
-                    line.colour.to_owned()
-                } else {
-                    format!("s{}", index + 1)
-                },
+                colour: format!("s{}", index + 1),
                 stroke: Stroke::Points,
                 points: points.iter().map(|(x, y, _)| (*x, *y)).collect(),
                 intervals: points.iter().map(|(.., interval)| *interval).collect(),
@@ -308,7 +289,7 @@ fn map(group: &Group, metric: Facts, words: &Words) -> Option<Map> {
     if row_values.len() > MOST || column_values.len() > MOST {
         return None;
     }
-    let good = |value: f64| ranking::goodness(value, metric.range);
+    let higher = metric.range.higher_is_better();
     let cell = |row: &str, column: &str| {
         let inside = group
             .systems
@@ -317,7 +298,7 @@ fn map(group: &Group, metric: Facts, words: &Words) -> Option<Map> {
         let values = inside
             .filter_map(|system| system.score(metric.name))
             .map(|score| score.value);
-        values.max_by(|one, other| good(*one).total_cmp(&good(*other)))
+        values.reduce(|one, other| if higher { one.max(other) } else { one.min(other) })
     };
     let cells: Vec<Vec<Option<f64>>> = row_values
         .iter()
@@ -328,14 +309,11 @@ fn map(group: &Group, metric: Facts, words: &Words) -> Option<Map> {
         .flatten()
         .flatten()
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
-            (low.min(good(*value)), high.max(good(*value)))
+            (low.min(*value), high.max(*value))
         });
     let shade = |value: f64| {
-        let share = if high > low {
-            (good(value) - low) / (high - low)
-        } else {
-            0.5
-        };
+        let share = if high > low { (value - low) / (high - low) } else { 0.5 };
+        let share = if higher { share } else { 1.0 - share };
         Shade {
             text: words.score(value, metric.range),
             percent: (share * 100.0).round().clamp(0.0, 100.0) as u8,
@@ -358,10 +336,18 @@ fn map(group: &Group, metric: Facts, words: &Words) -> Option<Map> {
         lines: row_values
             .iter()
             .zip(cells)
-            .map(|(head, cells)| MapRow {
+            .map(|(head, cells)| Line {
                 head: (*head).to_owned(),
                 cells: cells.into_iter().map(|value| value.map(shade)).collect(),
             })
             .collect(),
     })
+}
+
+/// As much of a text as fits.
+pub(super) fn shortened(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most - 1).chain(['…']).collect()
 }

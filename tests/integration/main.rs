@@ -16,6 +16,7 @@ mod keys;
 mod life;
 mod memory;
 mod mutants;
+mod planning;
 mod records;
 mod settings;
 mod shipped;
