@@ -155,6 +155,10 @@ newest one's), or `last`.")]
   fragua diff 20260130 last
   fragua diff baseline wider --json | jq .scores")]
     Diff(DiffArguments),
+
+    /// Score texts against references, without a pipeline: what sacreBLEU and rouge-score do
+    #[command(after_help = super::score::EXAMPLES)]
+    Score(Box<super::score::ScoreArguments>),
 }
 
 /// A pipeline file and its parameters.

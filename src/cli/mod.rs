@@ -17,6 +17,8 @@ mod print;
 mod run;
 mod runs;
 mod schema;
+mod score;
+mod score_output;
 mod screen;
 mod show;
 mod table;
@@ -47,6 +49,7 @@ pub fn main() -> ExitCode {
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Runs(arguments) => runs::run(&global, &arguments),
         Command::Diff(arguments) => diff::run(&global, &arguments),
+        Command::Score(arguments) => score::run(&global, &arguments),
     };
     ExitCode::from(outcome.unwrap_or_else(|error| failure::tell(&error, global.json)))
 }
