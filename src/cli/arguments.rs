@@ -20,6 +20,7 @@ use crate::device::DeviceSpec;
   fragua run lab/pipeline.yaml         run what is not yet known; prints where the report is
   fragua plan lab/pipeline.yaml        what would run, and why
   fragua run lab/pipeline.yaml --set width=256
+  fragua score --references ref.txt system.txt
 
 Exit codes: 0 done, 1 a step failed, 2 the file or the command line is wrong, 130 interrupted."
 )]

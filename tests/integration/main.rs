@@ -10,6 +10,7 @@ mod key_lines;
 mod keys;
 mod life;
 mod mutants;
+mod score;
 mod settings;
 mod shipped;
 mod support;
