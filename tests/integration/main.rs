@@ -18,6 +18,7 @@ mod memory;
 mod mutants;
 mod planning;
 mod records;
+mod score;
 mod settings;
 mod shipped;
 mod support;
