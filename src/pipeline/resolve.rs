@@ -61,6 +61,10 @@ pub(super) struct Resolver<'a> {
     pub known: BTreeMap<String, usize>,
     /// The steps in file order, with what each makes where that is known.
     pub makes: Vec<(String, Option<ArtifactType>)>,
+    /// Where each step says what it uses, for notes.
+    pub uses: BTreeMap<String, Span>,
+    /// Where each step's own axes stand, and the steps that it reads and may have axes of.
+    pub axes: BTreeMap<String, (Vec<(String, Span)>, Vec<String>)>,
     /// Instances of each step; `None` for steps that could not be resolved.
     pub by_step: BTreeMap<String, Option<Vec<usize>>>,
 }
@@ -76,6 +80,8 @@ impl<'a> Resolver<'a> {
             by_name: BTreeMap::new(),
             known: BTreeMap::new(),
             makes: Vec::new(),
+            uses: BTreeMap::new(),
+            axes: BTreeMap::new(),
             by_step: BTreeMap::new(),
         }
     }
@@ -89,6 +95,18 @@ impl<'a> Resolver<'a> {
         self.makes = steps
             .iter()
             .map(|step| (step.name.clone(), step.kind.map(|kind| kind.output)))
+            .collect();
+        self.uses = steps.iter().map(|step| (step.name.clone(), step.uses)).collect();
+        let read = |step: &StepDraft| {
+            let references = step.variants.iter().flat_map(|variant| &variant.references);
+            let mut read: Vec<String> = references.map(|reference| reference.name.step.clone()).collect();
+            read.sort();
+            read.dedup();
+            read
+        };
+        self.axes = steps
+            .iter()
+            .map(|step| (step.name.clone(), (step.axes.clone(), read(step))))
             .collect();
         let mut reads = vec![Vec::new(); steps.len()];
         for (index, step) in steps.iter().enumerate() {
@@ -197,7 +215,13 @@ impl<'a> Resolver<'a> {
         );
         let names = listed(self.makers(step, reference));
         let help = (!names.is_empty()).then(|| format!("these make {}: {names}", artifact_words(&types)));
-        let problem = self.reference_error(variant, reference, message).maybe_help(help);
+        let mut problem = self
+            .reference_error(variant, reference, message)
+            .maybe_help(help)
+            .about(step.kind);
+        if let Some(uses) = self.uses.get(&reference.name.step) {
+            problem = problem.label(*uses, format!("makes {}", artifact_words(&[made.name()])));
+        }
         self.problems.push(problem);
         false
     }
@@ -224,7 +248,7 @@ impl<'a> Resolver<'a> {
                 let help = super::suggest::did_you_mean(part, names, "its parts")
                     .unwrap_or_else(|| format!("it is whole: write `{}`", reference.name.step));
                 let problem = self.reference_error(variant, reference, message).help(help);
-                self.problems.push(problem);
+                self.problems.push(problem.about(step.kind));
             }
         }
         sound

@@ -32,6 +32,11 @@ pub fn load_and_look(path: &Path) {
             problems
         }
     };
+    look(&problems);
+}
+
+/// Looks at problems in every way.
+pub fn look(problems: &Diagnostics) {
     let places: Vec<_> = problems.0.iter().map(|one| (one.file.clone(), one.at)).collect();
     assert!(
         places

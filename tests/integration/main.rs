@@ -1,6 +1,7 @@
 //! Integration tests: the real binary on tiny sizes. One binary, so that it links once.
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
+mod bombs;
 mod careless;
 mod complaints;
 mod diagnostics;

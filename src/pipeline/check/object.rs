@@ -16,6 +16,7 @@ impl<'a> Checker<'a> {
         let meant: Vec<String> = entries
             .iter()
             .filter(|entry| !names.contains(&entry.key.as_str()))
+            .take(super::MAXIMUM_FAULTS)
             .filter_map(|entry| suggest(&entry.key, names.iter().copied()))
             .collect();
         for name in words::array(schema, "required").iter().filter_map(Value::as_str) {
@@ -31,6 +32,9 @@ impl<'a> Checker<'a> {
             BTreeSet::new()
         };
         for entry in entries {
+            if self.is_full() {
+                break;
+            }
             if let Some(names) = schema.get("propertyNames") {
                 self.name_of(names, entry);
             }
