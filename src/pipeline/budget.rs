@@ -11,7 +11,7 @@ use super::source::{Source, Span};
 use super::tree::{Content, Node};
 
 /// Values in all instances together, or 64 bytes of text each; some hundreds of megabytes.
-const MAXIMUM: i64 = 2_000_000;
+const MAXIMUM: i64 = 1_000_000;
 
 /// What is left of it.
 #[derive(Debug)]

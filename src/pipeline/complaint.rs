@@ -11,10 +11,13 @@ use super::resolve::Resolver;
 use super::source::Span;
 use super::suggest::{listed, suggest};
 use super::variant::{StepDraft, Variant};
-use crate::step::{ArtifactType, axes_label};
+use crate::step::ArtifactType;
 
 /// Of a long cycle the first edges are enough to see it.
 const SHOWN_EDGES: usize = 15;
+
+/// An axis that two steps do not agree on, and where each says so.
+type Apart = (String, Vec<(Span, String)>);
 
 impl Resolver<'_> {
     pub(super) fn reference_error(&self, variant: &Variant, reference: &Reference, message: String) -> Diagnostic {
@@ -80,6 +83,7 @@ impl Resolver<'_> {
     }
 
     pub(super) fn no_row(&self, step: &StepDraft, variant: &Variant, no_row: &NoRow) -> Diagnostic {
+        let mut apart = Vec::new();
         let (number, what) = match no_row {
             NoRow::TooMany => {
                 let message = format!(
@@ -93,11 +97,13 @@ impl Resolver<'_> {
             }
             NoRow::NotChosen(number) => (*number, "has no instance with these axes".to_owned()),
             NoRow::Apart(number) => {
-                let axes = axes_label(&variant.axes);
-                (
-                    *number,
-                    format!("has no instance that goes with {axes} and with what else it reads"),
-                )
+                apart = self.axes_apart(step, variant, *number);
+                let axes: Vec<&str> = apart.iter().map(|(axis, ..)| axis.as_str()).collect();
+                let what = match axes.as_slice() {
+                    [] => "has no instance that goes with what else it reads".to_owned(),
+                    axes => format!("has no instance with the same {}", listed(axes.iter().copied())),
+                };
+                (*number, what)
             }
         };
         let reference = &variant.references[number];
@@ -117,16 +123,14 @@ impl Resolver<'_> {
         let mut problem = self
             .reference_error(variant, reference, message)
             .help(format!("there are {names}"));
-        if let NoRow::Apart(_) = no_row {
-            for (span, text) in self.axes_apart(step, variant, number) {
-                problem = problem.label(span, text);
-            }
+        for (span, text) in apart.into_iter().flat_map(|(_, places)| places) {
+            problem = problem.label(span, text);
         }
         problem
     }
 
-    /// Both places of each axis that a reference and what comes before it have and do not agree on.
-    fn axes_apart(&self, step: &StepDraft, variant: &Variant, number: usize) -> Vec<(Span, String)> {
+    /// The axes that a reference and what comes before it have and do not agree on, with both places.
+    fn axes_apart(&self, step: &StepDraft, variant: &Variant, number: usize) -> Vec<Apart> {
         let values = |step: &str, axis: &str| -> BTreeSet<&str> {
             let instances = self.by_step.get(step).and_then(Option::as_ref).into_iter().flatten();
             let axes = instances.flat_map(|index| &self.drafts[*index].axes);
@@ -135,38 +139,39 @@ impl Resolver<'_> {
                 .collect()
         };
         let there = &variant.references[number].name.step;
-        let Some(Some(instances)) = self.by_step.get(there) else {
+        let instances = self.by_step.get(there).and_then(Option::as_ref);
+        let Some(first) = instances.and_then(|instances| instances.first()) else {
             return Vec::new();
         };
-        let Some(first) = instances.first() else {
-            return Vec::new();
-        };
-        let mut notes = Vec::new();
+        let mut apart = Vec::new();
         for (axis, _) in &self.drafts[*first].axes {
             let theirs = values(there, axis);
             // the step's own axis, or that of a step that it reads before
-            let own = variant.axes.iter().find(|(name, _)| name == axis);
+            let own = |variant: &&Variant| variant.axes.iter().any(|(name, _)| name == axis);
             let mut others = variant.references[..number]
                 .iter()
                 .map(|reference| &reference.name.step);
-            let (here, ours) = match own {
-                Some((_, value)) => (&step.name, BTreeSet::from([value.as_str()])),
-                None => match others.find(|other| !values(other, axis).is_empty()) {
+            let (here, ours): (&str, BTreeSet<&str>) = if own(&variant) {
+                let all = step.variants.iter().flat_map(|variant| &variant.axes);
+                let ours = all.filter(|(name, _)| name == axis).map(|(_, value)| value.as_str());
+                (&step.name, ours.collect())
+            } else {
+                match others.find(|other| !values(other, axis).is_empty()) {
                     Some(other) => (other, values(other, axis)),
                     None => continue,
-                },
+                }
             };
             if !ours.is_disjoint(&theirs) {
                 continue;
             }
-            for (step, values) in [(here, ours), (there, theirs)] {
-                if let Some(span) = self.axis_at(step, axis, &mut Vec::new()) {
-                    let values = listed(values.iter().copied());
-                    notes.push((span, format!("here `{axis}` is {values}")));
-                }
-            }
+            let place = |step: &str, values: &BTreeSet<&str>| {
+                let span = self.axis_at(step, axis, &mut Vec::new())?;
+                Some((span, format!("here `{axis}` is {}", listed(values.iter().copied()))))
+            };
+            let places = [place(here, &ours), place(there, &theirs)];
+            apart.push((axis.clone(), places.into_iter().flatten().collect()));
         }
-        notes
+        apart
     }
 
     /// Where the axis of a step stands: in its own matrix, or in that of a step that it reads.

@@ -1,7 +1,6 @@
 //! One instance: its final settings, its inputs, what its kind says of them, and what it derives.
 
-use std::collections::BTreeMap;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Value, json};
 
@@ -28,13 +27,15 @@ impl Resolver<'_> {
         row: Row,
         sound: bool,
     ) -> usize {
+        let left_out = step.left_out.clone().or_else(|| self.reads_left_out(variant, &row));
         let mut inputs: Vec<(usize, Input)> = Vec::new();
         let mut texts_read = HashSet::new(); // a report may gather thousands
         let mut replacements: Vec<(&[String], Replacement)> = Vec::new();
         for (reference, targets) in variant.references.iter().zip(&row.targets) {
             let part = reference.name.part.as_deref();
             let mut texts = Vec::new();
-            for target in targets {
+            let takes_part = |target: &&usize| self.drafts[**target].left_out.is_none();
+            for target in targets.iter().filter(|target| left_out.is_some() || takes_part(target)) {
                 let input = self.input(*target, part);
                 texts.push(Value::String(input.text.clone()));
                 if texts_read.insert(input.text.clone()) {
@@ -75,6 +76,7 @@ impl Resolver<'_> {
             policy: variant.policy,
             inputs,
             derived: false,
+            left_out,
             at: step.key,
         };
         if sound {
@@ -83,12 +85,27 @@ impl Resolver<'_> {
                 Err(problem) => self.told(variant, step, problem, Class::Shape),
             }
         }
-        let found = self.checked(&draft);
-        self.derive(&mut draft, 0, &found);
-        for problem in found {
-            self.told(variant, step, problem, Class::Kind);
+        if draft.left_out.is_none() {
+            let found = self.checked(&draft);
+            self.derive(&mut draft, 0, &found);
+            for problem in found {
+                self.told(variant, step, problem, Class::Kind);
+            }
         }
         self.add(draft)
+    }
+
+    /// Why a row does not take part, if what it reads does not: one that it needs, or all of those
+    /// that it gathers.
+    fn reads_left_out(&self, variant: &Variant, row: &Row) -> Option<String> {
+        let is_left_out = |target: &usize| self.drafts[*target].left_out.is_some();
+        let mut reads = variant.references.iter().zip(&row.targets);
+        let (_, targets) = reads.find(|(_, targets)| targets.iter().all(is_left_out))?;
+        let first = &self.drafts[*targets.first()?].name;
+        Some(match targets.len() {
+            1 => format!("reads `{first}`, which is left out"),
+            more => format!("reads `{first}` and {} more, which are left out", more - 1),
+        })
     }
 
     fn add(&mut self, draft: Draft) -> usize {
@@ -218,6 +235,7 @@ impl Resolver<'_> {
             policy: owner.policy,
             inputs: Vec::new(),
             derived: true,
+            left_out: None,
             at: owner.at,
         };
         for finding in &outcome.findings {

@@ -18,6 +18,7 @@ use super::structure::plain;
 use super::substitute::Scope;
 use super::tree::Node;
 use super::variant::{Drafter, StepDraft};
+use super::when::{left_out, remaining};
 use crate::step::Kind;
 
 /// What the command line adds to the file.
@@ -98,8 +99,8 @@ pub fn load_text(
         return Err(Diagnostics::sorted(problems));
     };
     let warnings = Diagnostics::sorted(unused(&source, &root, &steps, &used)).0;
-    let instances = resolver
-        .drafts
+    let left_out = left_out(&steps, &resolver.drafts);
+    let instances = remaining(resolver.drafts)
         .into_iter()
         .map(|draft| finished(draft, &source))
         .collect::<Option<Vec<_>>>();
@@ -113,7 +114,7 @@ pub fn load_text(
             _ => Map::new(),
         },
         instances: instances.expect("an instance without work has left a problem"),
-        left_out: Vec::new(),
+        left_out,
         sources: source
             .texts()
             .iter()

@@ -38,6 +38,7 @@ mod suggest;
 mod tests;
 mod tree;
 mod variant;
+mod when;
 
 pub use diagnostic::{Class, Diagnostic, Diagnostics, Position, Severity};
 pub use load::{LoadOptions, load, load_text};

@@ -38,9 +38,9 @@ fn document(source: &Arc<Source>, text: &Text, problems: &mut Vec<Diagnostic>) -
     if let Some((start, what)) = foreign(&text.text) {
         let end = start + text.text[start..].chars().next().map_or(0, char::len_utf8);
         let message = format!("{what} cannot stand in a pipeline file");
-        return Err(source
-            .error(text.span(start, end), message)
-            .help("remove it; within double quotes, write an escape such as \"\\u2028\""));
+        let code = text.text[start..].chars().next().map_or(0, u32::from);
+        let help = format!("remove it, or write \\u{code:04X} for it within double quotes");
+        return Err(source.error(text.span(start, end), message).help(help));
     }
     let mut reader = Reader {
         source,
@@ -120,6 +120,12 @@ impl<'a> Reader<'a> {
             "indent with spaces: YAML takes no tabs there"
         } else if line.contains("${") && line.contains(['{', '[']) {
             "inside {..} and [..], a placeholder needs quotes: \"${params.name}\""
+        } else if error.info().contains("unknown escape") {
+            "within double quotes `\\` begins an escape: write `\\\\`, or use single quotes"
+        } else if error.info().contains("unknown anchor") {
+            "`*name` repeats what `&name` marked before it; text that begins with `*` needs quotes"
+        } else if line_start > 0 && text.starts_with('%') {
+            "remove the line that begins with `%`"
         } else {
             "check the indentation, and that every bracket and quote is closed"
         };
@@ -153,7 +159,8 @@ impl<'a> Reader<'a> {
         if depth > MAXIMUM_DEPTH {
             return Err(self
                 .source
-                .error(span, format!("nested more than {MAXIMUM_DEPTH} deep")));
+                .error(span, format!("nested more than {MAXIMUM_DEPTH} deep"))
+                .help("nothing in a pipeline is so deep: look for brackets that are not closed"));
         }
         let (anchor, tag, node) = match event {
             Event::Alias(anchor) => return self.alias(anchor, span),

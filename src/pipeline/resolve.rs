@@ -29,6 +29,8 @@ pub(super) struct Draft {
     pub policy: Policy,
     pub inputs: Vec<(usize, Input)>,
     pub derived: bool,
+    /// Why it does not take part. It is resolved like the others, so that its mistakes are told.
+    pub left_out: Option<String>,
     pub at: Span,
 }
 
@@ -61,8 +63,8 @@ pub(super) struct Resolver<'a> {
     pub known: BTreeMap<String, usize>,
     /// The steps in file order, with what each makes where that is known.
     pub makes: Vec<(String, Option<ArtifactType>)>,
-    /// Where each step says what it uses, for notes.
-    pub uses: BTreeMap<String, Span>,
+    /// Where each step says what it uses, and what that makes.
+    pub uses: BTreeMap<String, (Span, Option<ArtifactType>)>,
     /// Where each step's own axes stand, and the steps that it reads and may have axes of.
     pub axes: BTreeMap<String, (Vec<(String, Span)>, Vec<String>)>,
     /// Instances of each step; `None` for steps that could not be resolved.
@@ -96,7 +98,8 @@ impl<'a> Resolver<'a> {
             .iter()
             .map(|step| (step.name.clone(), step.kind.map(|kind| kind.output)))
             .collect();
-        self.uses = steps.iter().map(|step| (step.name.clone(), step.uses)).collect();
+        let made = |step: &StepDraft| (step.uses, step.kind.map(|kind| kind.output));
+        self.uses = steps.iter().map(|step| (step.name.clone(), made(step))).collect();
         let read = |step: &StepDraft| {
             let references = step.variants.iter().flat_map(|variant| &variant.references);
             let mut read: Vec<String> = references.map(|reference| reference.name.step.clone()).collect();
@@ -145,18 +148,17 @@ impl<'a> Resolver<'a> {
 
     /// The instances of a variant; `None` when something that it reads is missing.
     fn variant(&mut self, step: &StepDraft, kind: &'static Kind, variant: &Variant) -> Option<Vec<usize>> {
+        // each is looked at, also where another is missing, so that every mistake is told
+        let references = variant.references.iter();
+        let wrong = references
+            .filter(|reference| !self.type_fits(step, variant, reference))
+            .count();
+        if wrong > 0 {
+            return None;
+        }
         let mut upstream = Vec::with_capacity(variant.references.len());
         for reference in &variant.references {
             upstream.push(self.by_step.get(&reference.name.step)?.clone()?);
-        }
-        let of_right_type: Vec<bool> = variant
-            .references
-            .iter()
-            .zip(&upstream)
-            .map(|(reference, instances)| self.type_fits(step, variant, reference, instances))
-            .collect();
-        if of_right_type.contains(&false) {
-            return None;
         }
         let with_axes: Vec<Vec<(usize, &[(String, String)])>> = upstream
             .iter()
@@ -189,8 +191,8 @@ impl<'a> Resolver<'a> {
     }
 
     /// Whether a reference's step makes what its field takes. A model's `tokenizer` is a tokenizer.
-    fn type_fits(&mut self, step: &StepDraft, variant: &Variant, reference: &Reference, instances: &[usize]) -> bool {
-        let Some(made) = instances.first().map(|index| self.drafts[*index].kind.output) else {
+    fn type_fits(&mut self, step: &StepDraft, variant: &Variant, reference: &Reference) -> bool {
+        let Some((uses, Some(made))) = self.uses.get(&reference.name.step).copied() else {
             return true;
         };
         let part = reference.name.part.as_deref();
@@ -215,14 +217,9 @@ impl<'a> Resolver<'a> {
         );
         let names = listed(self.makers(step, reference));
         let help = (!names.is_empty()).then(|| format!("these make {}: {names}", artifact_words(&types)));
-        let mut problem = self
-            .reference_error(variant, reference, message)
-            .maybe_help(help)
-            .about(step.kind);
-        if let Some(uses) = self.uses.get(&reference.name.step) {
-            problem = problem.label(*uses, format!("makes {}", artifact_words(&[made.name()])));
-        }
-        self.problems.push(problem);
+        let problem = self.reference_error(variant, reference, message).maybe_help(help);
+        let problem = problem.label(uses, format!("makes {}", artifact_words(&[made.name()])));
+        self.problems.push(problem.about(step.kind));
         false
     }
 

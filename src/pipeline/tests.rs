@@ -20,6 +20,7 @@ mod fakes;
 
 mod include;
 mod own_keys;
+mod when;
 
 const LAB: &str = r#"
 pipeline: lab

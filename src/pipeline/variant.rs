@@ -42,6 +42,8 @@ pub(super) struct StepDraft {
     /// Where each axis of its own stands.
     pub axes: Vec<(String, Span)>,
     pub kind: Option<&'static Kind>,
+    /// Why it does not take part.
+    pub left_out: Option<String>,
     pub variants: Vec<Variant>,
 }
 
@@ -82,6 +84,7 @@ impl Drafter<'_> {
         let kind = uses.and_then(|uses| self.kinds.iter().find(|kind| kind.name == uses));
         let schema = kind.map(schema_value);
         let place = format!("step `{name}`");
+        let left_out = self.left_out(entry);
         let matrix = entry.value.get("matrix").map(|matrix| {
             let scope = Scope {
                 params: Some(self.params),
@@ -106,6 +109,7 @@ impl Drafter<'_> {
             uses: entry.value.get("uses").map_or(entry.key_span, |uses| uses.span),
             axes: axes.map(|axis| (axis.key.clone(), axis.key_span)).collect(),
             kind,
+            left_out,
             variants,
         }
     }

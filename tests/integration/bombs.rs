@@ -116,7 +116,7 @@ fn very_many_keys() {
         format!("{HEAD}params: {{{}}}\n", many(&|key| format!("k{key}: !t 1, "))),
         "tag",
     );
-    told_of("---\n".repeat(200_000), "mapping");
+    told_of("---\n".repeat(200_000), "second YAML document");
     told_of("a\n---\n".repeat(100_000), "second YAML document");
 }
 
@@ -196,7 +196,7 @@ fn within_the_budget(text: &str) {
 
 #[test]
 fn parameters_that_multiply() {
-    let list = vec!["1"; 20_000].join(",");
+    let list = vec!["word"; 20_000].join(",");
     let uses = vec!["\"${params.a}\""; 2000].join(",");
     within_the_budget(&format!(
         "params: {{a: [{list}]}}\n{HEAD}  b: {{uses: tokenize, with: {{fields: [{uses}]}}}}\n"

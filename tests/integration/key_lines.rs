@@ -264,6 +264,11 @@ const CHANGES: &[Change] = &[
         ..NOTHING
     },
     Change {
+        line: "a when that holds",
+        edits: &[("    about: A model.", "    when: true")],
+        ..NOTHING
+    },
+    Change {
         line: "steps and parameters that come by include",
         edits: &[
             ("params: {updates: 2}\nsteps:\n", "include: shared.yaml\nsteps:\n"),

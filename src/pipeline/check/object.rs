@@ -113,8 +113,10 @@ impl<'a> Checker<'a> {
         let names = self.names(schema);
         let here = self.subject();
         let deeper = || self.deeper(schema, key, &mut Vec::new());
-        let help = suggest(key, names.iter().copied())
-            .map(|near| format!("did you mean `{near}`?"))
+        let joined = key.split_once(':').filter(|(name, _)| names.contains(name));
+        let help = joined
+            .map(|(name, value)| format!("put a space after the colon: `{name}: {value}`"))
+            .or_else(|| suggest(key, names.iter().copied()).map(|near| format!("did you mean `{near}`?")))
             .or_else(|| deeper().map(|path| format!("did you mean `{path}`?")))
             .or_else(|| did_you_mean(key, names.iter().copied(), "it takes"))
             .or_else(|| Some("it takes no settings".into()));
