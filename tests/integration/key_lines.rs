@@ -359,7 +359,9 @@ fn the_page_speaks_of_every_key_of_a_pipeline_file() {
         ("a step", &schema["$defs"]["step"]["properties"]),
     ] {
         for key in properties.as_object().unwrap().keys() {
-            let told = lines.iter().any(|line| line.split([' ', ',', ':']).any(|word| word == key));
+            let told = lines
+                .iter()
+                .any(|line| line.split([' ', ',', ':']).any(|word| word == key));
             assert!(told, "docs/cache.md has no line about `{key}` of {place}");
         }
     }

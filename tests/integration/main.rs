@@ -2,9 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
 mod bombs;
+#[cfg(target_os = "linux")]
+mod campaign;
 mod careless;
 mod complaints;
 mod diagnostics;
+#[cfg(unix)]
+mod disks;
 mod faults;
 mod fuzz;
 mod gpu;
@@ -13,6 +17,11 @@ mod keys;
 mod life;
 mod memory;
 mod mutants;
+mod records;
 mod settings;
 mod shipped;
 mod support;
+#[cfg(target_os = "linux")]
+mod terminals;
+#[cfg(target_os = "linux")]
+mod workers;
