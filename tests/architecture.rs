@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 /// the rooms that stand below it.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
-    ("cli", &["steps", "records", "execute", "plan", "pipeline", "store"]),
+    (
+        "cli",
+        &["steps", "report", "records", "execute", "plan", "pipeline", "store"],
+    ),
     ("records", &["execute", "plan", "pipeline", "store"]),
     (
         "steps",

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::device::DeviceSpec;
+use crate::report::Language;
 
 /// Runs language-model experiments from a YAML file: the steps, what they read from each other, and
 /// nothing else.
@@ -175,6 +176,12 @@ newest one's), or `last`.")]
   fragua diff 20260130 last
   fragua diff baseline wider --json | jq .scores")]
     Diff(DiffArguments),
+
+    /// Compare runs in one page
+    #[command(after_help = "Examples:
+  fragua report 20260130 last
+  fragua report baseline wider deeper --baseline run=baseline --out reports/sizes")]
+    Report(ReportArguments),
 
     /// Show where an artifact came from, down to the files that were read
     #[command(after_help = "Examples:
@@ -389,6 +396,30 @@ pub struct DiffArguments {
     pub after: String,
 }
 
+/// `report`.
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// The runs; differences are counted from the first
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<String>,
+
+    /// Where the page is written to [default: compare-RUN-RUN in the reports' folder]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Where reports are written to
+    #[arg(long, value_name = "DIR", default_value = "reports")]
+    pub reports: PathBuf,
+
+    /// What differences are counted from: a value on an axis (repeatable) [default: the first run]
+    #[arg(long, value_name = "AXIS=VALUE", value_parser = assignment)]
+    pub baseline: Vec<(String, String)>,
+
+    /// The page's language: en or es
+    #[arg(long, value_name = "LANGUAGE", default_value = "en", value_parser = language)]
+    pub language: Language,
+}
+
 /// `trace`.
 #[derive(Debug, Args)]
 pub struct TraceArguments {
@@ -481,31 +512,17 @@ fn jobs(text: &str) -> Result<Option<usize>, String> {
     }
 }
 
-/// Bytes: `8GiB`, `1.5 GB`, `500MB`, `1024`.
+/// Bytes, as a pipeline file writes them.
 fn size(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "" | "b" => 1.0,
-        "kb" => 1e3,
-        "mb" => 1e6,
-        "gb" => 1e9,
-        "tb" => 1e12,
-        "kib" => 1024.0,
-        "mib" => 1024.0 * 1024.0,
-        "gib" => 1024.0 * 1024.0 * 1024.0,
-        "tib" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
-        _ => return Err("write a size such as 8GiB or 500MB".into()),
-    };
-    let number: f64 = digits
-        .trim()
-        .parse()
-        .map_err(|_| "write a size such as 8GiB or 500MB")?;
-    let bytes = number * unit;
-    if !(1.0..=9e18).contains(&bytes) {
-        return Err("write a size such as 8GiB or 500MB".into());
+    crate::pipeline::bytes(text).ok_or_else(|| "write a size such as 8GiB or 500MB".into())
+}
+
+fn language(text: &str) -> Result<Language, String> {
+    match text {
+        "en" => Ok(Language::En),
+        "es" => Ok(Language::Es),
+        _ => Err("the page speaks `en` and `es`".into()),
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
-    Ok(bytes as u64)
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {

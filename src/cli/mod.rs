@@ -18,10 +18,12 @@ mod markdown;
 mod pack;
 mod plan;
 mod print;
+mod report;
 mod repro;
 mod run;
 mod runs;
 mod schema;
+mod scored;
 mod screen;
 mod show;
 mod table;
@@ -54,6 +56,7 @@ pub fn main() -> ExitCode {
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Runs(arguments) => runs::run(&global, &arguments),
         Command::Diff(arguments) => diff::run(&global, &arguments),
+        Command::Report(arguments) => report::run(&global, &arguments),
         Command::Trace(arguments) => trace::run(&global, &arguments),
         Command::Get(arguments) => get::run(&global, &arguments),
         Command::Gc(arguments) => gc::run(&global, &arguments),

@@ -21,6 +21,7 @@ mod length_ratio;
 mod name;
 mod paired;
 mod perplexity;
+mod resume;
 mod rouge;
 mod samples;
 mod score;
@@ -147,8 +148,7 @@ pub struct Facts {
 }
 
 /// The range of a metric's values, and which end is good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Range {
     /// 0 to 1, higher is better.
     Fraction,

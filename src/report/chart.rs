@@ -17,9 +17,9 @@ use serde::Serialize;
 use super::words::Words;
 
 /// The widths of a chart in pixels: in the page's column, and on a phone.
-pub(super) const WIDE: f64 = 700.0;
+pub(super) const WIDE: f64 = 500.0;
 /// On a phone.
-pub(super) const NARROW: f64 = 326.0;
+pub(super) const NARROW: f64 = 310.0;
 
 /// A chart as the page holds it.
 #[derive(Clone, Serialize)]
@@ -105,7 +105,13 @@ fn tick(value: f64, language: super::Language) -> String {
     };
     let size = value.abs();
     let short = |value: f64| {
-        let text = format!("{value:.3}");
+        // three digits that count
+        let decimals = if value.abs() < 1.0 {
+            2.0 - value.abs().log10().floor()
+        } else {
+            2.0
+        };
+        let text = format!("{value:.*}", decimals.clamp(0.0, 6.0) as usize);
         let text = text.trim_end_matches('0').trim_end_matches('.');
         text.replace('-', "\u{2212}")
     };
@@ -195,7 +201,7 @@ mod tests {
         assert_eq!(chart.wide, draw().wide);
         assert!(chart.wide.contains("var(--s1)") && !chart.wide.contains("kuva") && !chart.wide.contains("=\"#"));
         assert!(
-            chart.narrow.starts_with("<svg viewBox=\"0 0 326 200\""),
+            chart.narrow.starts_with("<svg viewBox=\"0 0 310 200\""),
             "{}",
             chart.narrow
         );

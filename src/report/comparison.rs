@@ -9,6 +9,7 @@ use serde::Serialize;
 use kuva::plot::LinePlot;
 
 use super::material::{Group, Material};
+use super::significance::{self, Significance, Support};
 use super::words::Words;
 use super::{chart, ranking};
 use crate::metrics::{Facts, Score};
@@ -27,6 +28,8 @@ pub(super) struct Table {
     pub(super) has_intervals: bool,
     /// `24 samples a system`
     pub(super) n: String,
+    /// How differences were tested, if they were.
+    pub(super) test: Option<String>,
     /// The metric of the sparklines, if there are any.
     spread: Option<String>,
     /// How many rows are shown of how many, where not all are.
@@ -38,7 +41,8 @@ pub(super) struct Heading {
     pub(super) name: &'static str,
     pub(super) label: String,
     about: String,
-    pub(super) higher: bool,
+    /// `higher`, `lower`, `one`
+    pub(super) good: &'static str,
     pub(super) leading: bool,
     signature: String,
 }
@@ -51,6 +55,8 @@ pub(super) struct Row {
     pub(super) axes: Vec<String>,
     pub(super) cells: Vec<Option<Cell>>,
     pub(super) is_baseline: bool,
+    /// Not told from the best by the leading metric.
+    pub(super) tied: bool,
     /// A drawing of how the samples' scores are spread.
     spread: Option<String>,
     /// The same in words, and the number to sort by.
@@ -67,8 +73,13 @@ pub(super) struct Cell {
     pub(super) text: String,
     pub(super) best: bool,
     pub(super) difference: Option<String>,
-    /// `better`, `worse`, `same`
+    /// `better` or `worse` where the difference is supported, else `same`.
     pub(super) verdict: &'static str,
+    /// The corrected p-value of the difference, where one was computed.
+    pub(super) p: Option<f64>,
+    pub(super) p_text: String,
+    /// Whether the difference is supported; `None` where there is none, or it was not tested.
+    pub(super) supported: Option<bool>,
     pub(super) interval: Option<String>,
     pub(super) signature: String,
 }
@@ -82,17 +93,24 @@ pub(super) fn tables(
     material: &Material,
     baseline: &BTreeMap<String, String>,
     spreads: &[Vec<Option<Spread>>],
+    significance: &[Significance],
     words: &Words,
 ) -> Vec<Table> {
     let none = Vec::new();
     let spread = |index: usize| spreads.get(index).unwrap_or(&none);
-    let groups = material.groups.iter().enumerate();
+    let groups = material.groups.iter().zip(significance).enumerate();
     groups
-        .map(|(index, group)| table(group, baseline, spread(index), words))
+        .map(|(index, (group, significance))| table(group, baseline, spread(index), significance, words))
         .collect()
 }
 
-fn table(group: &Group, baseline: &BTreeMap<String, String>, spreads: &[Option<Spread>], words: &Words) -> Table {
+fn table(
+    group: &Group,
+    baseline: &BTreeMap<String, String>,
+    spreads: &[Option<Spread>],
+    significance: &Significance,
+    words: &Words,
+) -> Table {
     let metrics = ranking::metrics(group);
     let leading = ranking::leading(&metrics);
     let baselines = ranking::baselines(group, baseline);
@@ -106,7 +124,15 @@ fn table(group: &Group, baseline: &BTreeMap<String, String>, spreads: &[Option<S
             let from = base
                 .filter(|_| baselines[index] != Some(index))
                 .and_then(|base| base.score(metric.name));
-            Some(cell(score, from, *metric, best.contains(&index), words))
+            let support = significance.from_baseline[index].get(metric.name);
+            Some(cell(
+                score,
+                from,
+                support.copied(),
+                *metric,
+                best.contains(&index),
+                words,
+            ))
         };
         let spread = spreads.get(index).and_then(Option::as_ref);
         Row {
@@ -119,6 +145,7 @@ fn table(group: &Group, baseline: &BTreeMap<String, String>, spreads: &[Option<S
                 .collect(),
             cells: metrics.iter().zip(&best).map(cell).collect(),
             is_baseline: baselines[index] == Some(index),
+            tied: significance.from_best[index].is_some_and(|support| !support.supported),
             spread: spread.map(|spread| sparkline(spread, &colour)),
             spread_label: spread.map(|spread| in_words(spread, words)).unwrap_or_default(),
             median: spread.and_then(|spread| median(spread)),
@@ -139,6 +166,7 @@ fn table(group: &Group, baseline: &BTreeMap<String, String>, spreads: &[Option<S
         has_baseline: baselines.iter().any(Option::is_some),
         has_intervals: scores().any(|score| score.low.is_some()),
         n: counts(group, words),
+        test: test(group, significance, words),
         spread: spreads
             .iter()
             .any(Option::is_some)
@@ -190,19 +218,48 @@ fn heading(group: &Group, metric: Facts, leading: bool, words: &Words) -> Headin
         leading,
         label: words.label(metric).to_owned(),
         about: words.about(metric).to_owned(),
-        higher: metric.range.higher_is_better(),
+        good: ranking::good_end(metric.range),
         signature: signature.map(|score| score.signature.clone()).unwrap_or_default(),
     }
 }
 
-fn cell(score: &Score, from: Option<&Score>, metric: Facts, best: bool, words: &Words) -> Cell {
+/// How differences were tested, in a sentence.
+fn test(group: &Group, significance: &Significance, words: &Words) -> Option<String> {
+    if group.systems.iter().any(|system| system.repeats > 1) {
+        return Some(words.get("test_repeats").to_owned());
+    }
+    let places = [
+        ("trials", &*words.whole(significance.trials)),
+        ("alpha", &words.decimal(significance::ALPHA, 2)),
+        ("n", &words.whole(significance.samples)),
+    ];
+    (significance.trials > 0).then(|| words.fill("test_note", &places))
+}
+
+fn cell(
+    score: &Score,
+    from: Option<&Score>,
+    support: Option<Support>,
+    metric: Facts,
+    best: bool,
+    words: &Words,
+) -> Cell {
     let difference = from.map(|from| words.difference(from.value, score.value, metric.range));
-    let good = if metric.range.higher_is_better() { 1 } else { -1 };
-    let verdict = match &difference {
-        Some((_, sign)) if *sign == good => "better",
-        Some((_, 0)) | None => "same",
-        Some(_) => "worse",
+    let good = |value: f64| ranking::goodness(value, metric.range);
+    let supported = support
+        .filter(|_| difference.is_some())
+        .map(|support| support.supported);
+    let verdict = match (&difference, from) {
+        (Some((_, sign)), Some(from)) if *sign != 0 && supported == Some(true) => {
+            if good(score.value) > good(from.value) {
+                "better"
+            } else {
+                "worse"
+            }
+        }
+        _ => "same",
     };
+    let p = support.filter(|_| difference.is_some()).and_then(|support| support.p);
     let ends = score.low.zip(score.high);
     Cell {
         value: score.value,
@@ -210,12 +267,31 @@ fn cell(score: &Score, from: Option<&Score>, metric: Facts, best: bool, words: &
         low: score.low,
         high: score.high,
         signature: score.signature.clone(),
-        text: words.score(score.value, metric.range),
+        text: match score.details.get("sd").and_then(serde_json::Value::as_f64) {
+            Some(sd) => format!(
+                "{} ± {}",
+                words.score(score.value, metric.range),
+                words.score(sd, metric.range)
+            ),
+            None => words.score(score.value, metric.range),
+        },
         best,
         difference: difference.map(|(text, _)| text),
         verdict,
+        p,
+        p_text: p.map(|p| p_value(p, words)).unwrap_or_default(),
+        supported,
         interval: ends
             .map(|(low, high)| format!("{}–{}", words.score(low, metric.range), words.score(high, metric.range))),
+    }
+}
+
+/// `p = 0.012`, `p < 0.001`
+pub(super) fn p_value(p: f64, words: &Words) -> String {
+    if p < 0.001 {
+        format!("p < {}", words.decimal(0.001, 3))
+    } else {
+        format!("p = {}", words.decimal(p, 3))
     }
 }
 
@@ -234,6 +310,12 @@ fn counts(group: &Group, words: &Words) -> String {
     } else {
         format!("{}–{}", words.whole(low), words.whole(high))
     };
+    let repeats = group.systems.iter().map(|system| system.repeats).max().unwrap_or(0);
     let of_tokens = group.systems.iter().all(|system| system.samples == 0);
-    words.fill(if of_tokens { "n_tokens" } else { "n_samples" }, &[("n", &n)])
+    let counts = words.fill(if of_tokens { "n_tokens" } else { "n_samples" }, &[("n", &n)]);
+    if repeats > 1 {
+        let repeats = words.fill("n_repeats", &[("n", &words.whole(repeats as u64))]);
+        return format!("{counts}, {repeats}");
+    }
+    counts
 }

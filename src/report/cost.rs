@@ -12,14 +12,15 @@ use super::chart::{self, Chart};
 use super::material::Material;
 use super::words::Words;
 use super::{Language, panels, ranking};
-use crate::metrics::Range;
+use crate::metrics::{Range, facts};
 
 /// What the charts of cost are drawn from; the page holds it for the run that fills in its own facts.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct CostData {
     language: Language,
+    /// The metric's name, and what the page calls it.
+    name: String,
     metric: String,
-    range: Range,
     systems: Vec<CostSystem>,
     /// Tokens that each trained model saw.
     tokens: BTreeMap<String, u64>,
@@ -60,7 +61,7 @@ pub(super) struct Cost {
 
 /// The cost of the leading group's systems; `None` where fewer than two can be compared.
 pub(super) fn cost(material: &Material, baseline: &BTreeMap<String, String>, words: &Words) -> Option<Cost> {
-    let group = ranking::leading_group(material)?;
+    let group = &material.groups[ranking::leading_group(material)?];
     let metric = ranking::leading(&ranking::metrics(group))?;
     let colours = ranking::colours(group, baseline);
     let system = |(system, colour): (&super::System, &String)| {
@@ -87,8 +88,8 @@ pub(super) fn cost(material: &Material, baseline: &BTreeMap<String, String>, wor
     }
     let data = CostData {
         language: words.language(),
+        name: metric.name.to_owned(),
         metric: words.label(metric).to_owned(),
-        range: metric.range,
         systems,
         tokens: tokens(material),
     };
@@ -162,9 +163,7 @@ impl CostData {
         Self {
             language: words.language(),
             tokens,
-            metric: String::new(),
-            range: Range::Fraction,
-            systems: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -180,6 +179,10 @@ impl CostData {
 
     pub(super) fn language(&self) -> Language {
         self.language
+    }
+
+    fn range(&self) -> Range {
+        facts(&self.name).map_or(Range::Fraction, |facts| facts.range)
     }
 
     /// A scatter of what is known: a system of which a cost is not known is no point at zero.
@@ -205,7 +208,7 @@ impl CostData {
         let rows: Vec<[String; 3]> = known
             .iter()
             .map(|(system, cost)| {
-                let score = words.score(system.value, self.range);
+                let score = words.score(system.value, self.range());
                 [system.label.clone(), show(*cost), score]
             })
             .collect();
@@ -225,14 +228,18 @@ impl CostData {
                     .with_tooltip_labels([format!("{label}: {shown}, {} {score}", self.metric)]);
                 plots.push(point.into());
             }
-            let height = if width < 500.0 { 240.0 } else { 300.0 };
+            let height = if width < chart::WIDE { 240.0 } else { 300.0 };
             let mut layout = chart::layout(&plots, height, words)
                 .with_x_label(&title)
                 .with_y_label(&self.metric)
-                .with_ticks(if width < 500.0 { 3 } else { 6 });
-            if high / low >= 20.0 {
-                layout = layout.with_log_x();
-            }
+                .with_ticks(if width < chart::WIDE { 3 } else { 5 })
+                .with_force_margins_y(10.0, 44.0);
+            layout = if high / low >= 20.0 {
+                layout.with_log_x()
+            } else {
+                // room for the rightmost point
+                layout.with_x_axis_min(0.0).with_x_axis_max(high * 1.08)
+            };
             (plots, layout)
         });
         Some(CostChart { title, chart, rows })

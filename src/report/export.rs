@@ -15,7 +15,7 @@ pub(super) fn json(options: &Options, summary: &Summary, tables: &[Table]) -> St
             let cell = cell.as_ref()?;
             let score = json!({
                 "value": cell.value, "n": cell.n, "low": cell.low, "high": cell.high,
-                "text": cell.text, "best": cell.best, "difference": cell.difference,
+                "text": cell.text, "best": cell.best, "difference": cell.difference, "p": cell.p, "supported": cell.supported,
                 "signature": cell.signature,
             });
             Some((column.name.to_owned(), score))
@@ -30,11 +30,12 @@ pub(super) fn json(options: &Options, summary: &Summary, tables: &[Table]) -> St
             "instance": row.instance,
             "axes": axes.collect::<Map<_, _>>(),
             "baseline": row.is_baseline,
+            "tied_with_best": row.tied,
             "scores": scores.collect::<Map<_, _>>(),
         })
     };
     let group = |table: &Table| {
-        let metric = |column: &super::comparison::Heading| json!({"metric": column.name, "label": column.label, "higher_is_better": column.higher, "leading": column.leading});
+        let metric = |column: &super::comparison::Heading| json!({"metric": column.name, "label": column.label, "good": column.good, "leading": column.leading});
         json!({
             "title": table.title,
             "axes": table.axes,
@@ -72,7 +73,7 @@ pub(super) fn markdown(options: &Options, summary: &Summary, tables: &[Table], w
             table
                 .columns
                 .iter()
-                .map(|column| format!("{} {}", column.label, if column.higher { "↑" } else { "↓" })),
+                .map(|column| format!("{} {}", column.label, arrow(column.good))),
         );
         text += &format!("| {} |\n| {} |\n", heads.join(" | "), rule.join(" | "));
         for row in &table.rows {
@@ -94,6 +95,7 @@ pub(super) fn markdown(options: &Options, summary: &Summary, tables: &[Table], w
                         cell.text.clone()
                     };
                     match cell.difference.as_ref().or(cell.interval.as_ref()) {
+                        Some(beside) if cell.supported == Some(true) => format!("{value} ({beside}\\*)"),
                         Some(beside) => format!("{value} ({beside})"),
                         None => value,
                     }
@@ -102,9 +104,20 @@ pub(super) fn markdown(options: &Options, summary: &Summary, tables: &[Table], w
             cells.extend(row.cells.iter().map(cell));
             text += &format!("| {} |\n", cells.join(" | "));
         }
+        if let Some(test) = &table.test {
+            text += &format!("\n{}\n", plain(test));
+        }
         text += "\n";
     }
     text
+}
+
+fn arrow(good: &str) -> &'static str {
+    match good {
+        "higher" => "↑",
+        "lower" => "↓",
+        _ => "→ 1",
+    }
 }
 
 /// Text that Markdown takes as text: nothing in it is a link, a heading, HTML or the end of a cell.
@@ -138,8 +151,12 @@ pub(super) fn latex(tables: &[Table], words: &Words) -> String {
             heads.push(tex(words.get("system")));
         }
         heads.extend(table.columns.iter().map(|column| {
-            let arrow = if column.higher { "\\uparrow" } else { "\\downarrow" };
-            format!("{} ${arrow}$", tex(&column.label))
+            let arrow = match column.good {
+                "higher" => " $\\uparrow$",
+                "lower" => " $\\downarrow$",
+                _ => "",
+            };
+            format!("{}{arrow}", tex(&column.label))
         }));
         text += &format!("{} \\\\\n\\midrule\n", heads.join(" & "));
         for row in &table.rows {

@@ -16,11 +16,12 @@ use super::words::Words;
 /// The place of the run's facts (times, machine) in a page.
 pub const RUN_FACTS: &str = r#"<script type="application/json" id="run-facts">null</script>"#;
 
-/// The place of the charts of what a run took.
-pub(super) const RUN_CHARTS: &str = r#"<div id="run-charts"></div>"#;
+/// The place of the charts of what a run took. What a run fills in stands between such comments, so
+/// that it can be taken out again; nothing else on a page is a comment.
+pub(super) const RUN_CHARTS: [&str; 2] = ["<!--run:charts-->", "<!--/run:charts-->"];
 
 /// The place of the chart of training speeds.
-pub(super) const RUN_SPEED: &str = r#"<div id="run-speed"></div>"#;
+pub(super) const RUN_SPEED: [&str; 2] = ["<!--run:speed-->", "<!--/run:speed-->"];
 
 /// What stands before the data that those charts are drawn from.
 pub(super) const COST_DATA: &str = r#"<script type="application/json" id="cost-data">"#;
@@ -52,10 +53,16 @@ pub fn with_facts(page: &str, facts: &Value) -> Result<String, ReportError> {
             speed => speed.map(|speed| Drawn::from(Serde(speed))),
         })
     };
-    Ok(page
-        .replacen(RUN_CHARTS, &render(Some(&charts), None)?, 1)
-        .replacen(RUN_SPEED, &render(None, speed.as_ref())?, 1)
-        .replacen(RUN_FACTS, &place(facts), 1))
+    let fill = |page: &str, [open, close]: [&str; 2], content: &str| {
+        page.replacen(
+            &format!("{open}{close}"),
+            &format!("{open}{}{close}", content.trim()),
+            1,
+        )
+    };
+    let page = fill(page, RUN_CHARTS, &render(Some(&charts), None)?);
+    let page = fill(&page, RUN_SPEED, &render(None, speed.as_ref())?);
+    Ok(page.replacen(RUN_FACTS, &place(facts), 1))
 }
 
 fn place(facts: &Value) -> String {

@@ -27,7 +27,6 @@ pub(super) struct Series {
     /// `s1` to `s8`, `s0` for what is counted from.
     pub(super) colour: String,
     /// How it is drawn.
-    #[serde(skip)]
     pub(super) stroke: Stroke,
     /// In the order of x.
     pub(super) points: Vec<(f64, f64)>,
@@ -37,7 +36,8 @@ pub(super) struct Series {
 }
 
 /// How a line is drawn.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Stroke {
     /// Measured often: a thin line.
     Thin,
@@ -140,11 +140,12 @@ fn plots(series: &[Series]) -> Vec<Plot> {
 }
 
 fn layout(plots: &[Plot], width: f64, about: &About, log_y: bool, words: &Words) -> Layout {
-    let height = if width < 500.0 { 230.0 } else { 280.0 };
+    let height = if width < chart::WIDE { 230.0 } else { 280.0 };
     let mut layout = chart::layout(plots, height, words)
         .with_x_label(&about.x_label)
         .with_y_label(&about.y_label)
-        .with_ticks(if width < 500.0 { 4 } else { 6 });
+        .with_ticks(if width < chart::WIDE { 4 } else { 5 })
+        .with_force_margins_y(10.0, 44.0);
     if about.log_x {
         layout = layout.with_log_x();
     }

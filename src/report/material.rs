@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::metrics::Score;
+use crate::metrics::{MetricsError, Score, Slice};
 use crate::step::Ancestor;
 
 /// Everything that a report shows.
@@ -57,6 +57,10 @@ pub struct System {
     pub samples: u64,
     /// The model that was scored, or that wrote what was.
     pub model: Option<String>,
+    /// The scores of the samples by each value of each field to slice by.
+    pub slices: Vec<Slice>,
+    /// How many repetitions with other seeds it stands for; 0 or 1 where it is one of them.
+    pub repeats: usize,
 }
 
 /// The axis that stands for the step whose results were scored.
@@ -143,6 +147,9 @@ pub enum ReportError {
         /// The instance.
         instance: String,
     },
+    /// The samples of a scores artifact cannot be compared.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// A table could not be built.
     #[error("cannot build the table of {what}: {source}")]
     Table {

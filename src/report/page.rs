@@ -130,8 +130,8 @@ pub(super) fn environment() -> Result<Environment<'static>, ReportError> {
         ("style", include_str!("page/style.css")),
         ("script", &script),
         ("run_facts", RUN_FACTS),
-        ("run_charts", RUN_CHARTS),
-        ("run_speed", RUN_SPEED),
+        ("run_charts", &RUN_CHARTS.concat()),
+        ("run_speed", &RUN_SPEED.concat()),
         ("cost_place", COST_DATA),
     ] {
         environment.add_global(name, Value::from_safe_string(text.to_owned()));

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::material::{GENERATIONS, Group, Material, ModelCost, Quantized, ReportError, System, Trained};
-use crate::metrics::Score;
+use crate::metrics::{Score, Slice};
 use crate::step::{Ancestor, ArtifactType, Input};
 
 /// Reads scores and what they descend from. `lineage` is in topological order and holds the
@@ -68,11 +68,14 @@ fn groups(inputs: &[&Input], lineage: &[Ancestor]) -> Result<Vec<Group>, ReportE
             ArtifactType::Model => Some(scored),
             _ => input_of(lineage, &scored.instance, ArtifactType::Model),
         };
+        let (scores, slices) = scores(&input.path)?;
         let system = System {
             instance: scored.instance.clone(),
             generations: scored.step.clone(),
             axes: input.axes.clone(),
-            scores: scores(&input.path)?,
+            scores,
+            slices,
+            repeats: 1,
             files: if samples > 0 { vec![file] } else { Vec::new() },
             samples,
             model: model.map(|model| model.instance.clone()),
@@ -126,6 +129,13 @@ fn groups(inputs: &[&Input], lineage: &[Ancestor]) -> Result<Vec<Group>, ReportE
 fn merge(into: &mut System, from: System) {
     into.scores.extend(from.scores);
     into.files.extend(from.files);
+    for slice in from.slices {
+        let known = |known: &&mut Slice| known.field == slice.field && known.value == slice.value;
+        match into.slices.iter_mut().find(known) {
+            Some(known) => known.scores.extend(slice.scores),
+            None => into.slices.push(slice),
+        }
+    }
 }
 
 /// A digest of all identifiers and references in order, and how many samples there are: systems with
@@ -222,14 +232,16 @@ fn with_axes(mut group: Group) -> Group {
     group
 }
 
-fn scores(artifact: &Path) -> Result<Vec<Score>, ReportError> {
+fn scores(artifact: &Path) -> Result<(Vec<Score>, Vec<Slice>), ReportError> {
     #[derive(Deserialize)]
     struct File {
         scores: Vec<Score>,
+        #[serde(default)]
+        slices: Vec<Slice>,
     }
     let path = artifact.join("scores.json");
     let file: File = json(&path)?;
-    Ok(file.scores)
+    Ok((file.scores, file.slices))
 }
 
 fn trained(ancestor: &Ancestor) -> Result<Option<Trained>, ReportError> {

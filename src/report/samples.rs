@@ -69,7 +69,7 @@ fn write_group(
 ) -> Result<Samples, ReportError> {
     let metrics: Vec<_> = ranking::metrics(group)
         .into_iter()
-        .filter(|metric| !matches!(metric.range, Range::Perplexity | Range::Bits)) // of a whole split, not of a row
+        .filter(|metric| !matches!(metric.range, Range::Perplexity | Range::Bits))
         .collect();
     let names: Vec<&str> = metrics.iter().map(|metric| metric.name).collect();
     let folder = out.join("samples").join(number.to_string());
@@ -97,8 +97,12 @@ fn write_group(
     let system =
         |(system, colour): (&super::System, &String)| json!({"label": ranking::label(system), "colour": colour});
     let metric = |metric: &crate::metrics::Facts| {
-        let decimals = if metric.range == Range::Fraction { 3 } else { 1 };
-        json!({"name": metric.name, "label": words.label(*metric), "decimals": decimals, "higher": metric.range.higher_is_better()})
+        let decimals = if matches!(metric.range, Range::Percent | Range::ErrorRate) {
+            1
+        } else {
+            3
+        };
+        json!({"name": metric.name, "label": words.label(*metric), "decimals": decimals, "good": ranking::good_end(metric.range)})
     };
     let leading = ranking::leading(&metrics);
     let spreads =
@@ -149,7 +153,11 @@ fn chosen(group: &Group, leading: Option<crate::metrics::Facts>) -> Vec<usize> {
 /// How many values lie in each sixteenth of a range; `None` without any.
 fn spread(values: &[f32], range: Range) -> Option<Spread> {
     const PARTS: usize = 16;
-    let most = if range == Range::Percent { 100.0 } else { 1.0 };
+    let most = if matches!(range, Range::Percent | Range::ErrorRate) {
+        100.0
+    } else {
+        1.0
+    };
     let mut parts = vec![0; PARTS];
     for value in values.iter().filter(|value| value.is_finite()) {
         let part = (f64::from(*value) / most * PARTS as f64)

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use super::material::{Material, ReportError};
 use super::page::{self, Parts};
+use super::repeats::{over_repeats, summed};
+use super::significance::significance;
 use super::words::{Language, Words};
 use super::{comparison, export, ranking, samples, summary, tables};
 
@@ -47,8 +49,24 @@ pub fn write(material: &Material, options: &Options, out: &Path) -> Result<(), R
                 .unwrap_or_default()
         })
         .collect();
-    let tables = comparison::tables(material, &options.baseline, &spreads, &words);
-    let summary = summary::summary(material, &options.baseline, &words);
+    // what is compared from here on are means over seeds, where something was repeated
+    let (compared, members): (Vec<_>, Vec<_>) = material.groups.iter().map(over_repeats).unzip();
+    let spreads: Vec<_> = spreads
+        .iter()
+        .zip(&members)
+        .map(|(spreads, members)| summed(spreads, members))
+        .collect();
+    let compared = Material {
+        groups: compared,
+        ..material.clone()
+    };
+    let tested = compared
+        .groups
+        .iter()
+        .map(|group| significance(group, &options.baseline));
+    let tested = tested.collect::<Result<Vec<_>, _>>()?;
+    let tables = comparison::tables(&compared, &options.baseline, &spreads, &tested, &words);
+    let summary = summary::summary(&compared, &options.baseline, &tested, &words);
     let parts = Parts {
         summary: &summary,
         tables: &tables,
@@ -57,7 +75,7 @@ pub fn write(material: &Material, options: &Options, out: &Path) -> Result<(), R
     };
     put(
         "index.html",
-        page::render(material, &parts, options, &words)?.as_bytes(),
+        page::render(&compared, &parts, options, &words)?.as_bytes(),
     )?;
     put("scores.csv", &tables::csv(tables::scores(material)?)?)?;
     tables::samples(material, &out.join("samples.csv"))?;

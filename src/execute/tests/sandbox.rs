@@ -147,6 +147,7 @@ impl Sandbox {
             command: vec!["fragua".into()],
             name: None,
             reports: self.path("reports"),
+            with_facts: |page, _| Ok(page.to_owned()),
             stops,
         };
         let arguments = ["execute::tests::worker", "--exact", "--ignored", "--nocapture"];

@@ -132,7 +132,11 @@ window.fragua = fragua;
         const between = !isWord(own[i]);
         push(mode === "common" || between ? "" : "ins", own[i]);
       }
-      if (mode === "difference" && missing) { push("del", missing); push("", " "); }
+      if (mode === "difference" && missing) {
+        if (pieces.length && !/\s$/.test(pieces[pieces.length - 1][1])) push("", " ");
+        push("del", missing);
+        push("", " ");
+      }
       if (p < own.length) { push(mode === "common" ? "mark" : "", own[p]); i = p + 1; }
       j = q + 1;
     }
@@ -215,7 +219,7 @@ window.fragua = fragua;
       const score = output => metric ? output[5][metricAt()] : null;
       const values = outputs.map(([, output]) => score(output)).filter(value => value !== null && value !== undefined);
       const best = values.length > 1 && Math.max(...values) > Math.min(...values)
-        ? (metric.higher ? Math.max(...values) : Math.min(...values)) : null;
+        ? { higher: Math.max(...values), lower: Math.min(...values) }[metric.good] ?? null : null;
       const answers = make("ul", "", { class: "outputs" });
       outputs.forEach(([system, output]) => {
         const value = score(output);
