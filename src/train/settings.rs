@@ -59,7 +59,7 @@ pub struct TrainSettings {
     pub clip: f64,
     /// The share of each target's probability that is spread over the whole vocabulary (Szegedy et al.
     /// 2016); 0.1 for the first Transformer. Validation losses are without it.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default)]
     #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub label_smoothing: f64,
     /// Updates between evaluations on the validation split. Default: a tenth of all updates. The
@@ -82,11 +82,6 @@ pub enum Precision {
     /// 32-bit floating point.
     #[default]
     F32,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
-fn is_zero(share: &f64) -> bool {
-    *share == 0.0
 }
 
 fn one() -> usize {
