@@ -12,6 +12,7 @@ mod keys;
 mod life;
 mod memory;
 mod mutants;
+mod report;
 mod settings;
 mod shipped;
 mod support;
