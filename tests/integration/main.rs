@@ -20,6 +20,7 @@ mod mutants;
 mod planning;
 mod records;
 mod score;
+mod report;
 mod settings;
 mod shipped;
 mod support;
