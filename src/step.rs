@@ -7,6 +7,7 @@
 mod artifact;
 mod context;
 mod event;
+mod journal;
 mod key;
 mod reference;
 
@@ -15,6 +16,7 @@ pub use artifact::{
 };
 pub use context::{Ancestor, Context, Input, Interrupted};
 pub use event::Event;
+pub use journal::Journal;
 pub use key::{Digest, Key, KeyError, Known, files_of};
 pub use reference::{ARTIFACT_MARK, FilePath, PATH_MARK, Ref, Refs, axes_label};
 

@@ -4,7 +4,7 @@ use super::arguments::{FileArguments, Global, SelectionArguments};
 use super::failure::Usage;
 use super::print::{error_colour, error_line};
 use crate::device::DeviceSpec;
-use crate::pipeline::{LoadOptions, Pipeline, load};
+use crate::pipeline::{LeftOut, LoadOptions, Pipeline, load};
 use crate::plan::{Choice, Planner, Selection, SelectionError};
 use crate::steps::KINDS;
 use crate::store::Store;
@@ -18,7 +18,23 @@ pub fn pipeline(arguments: &FileArguments) -> anyhow::Result<Pipeline> {
     for warning in &pipeline.warnings {
         error_line(warning.render(error_colour()));
     }
+    if !pipeline.left_out.is_empty() {
+        error_line(left_out(&pipeline.left_out));
+    }
     Ok(pipeline)
+}
+
+/// What a `when:` leaves out, in a line.
+fn left_out(list: &[LeftOut]) -> String {
+    const SHOWN: usize = 6;
+    let told = list
+        .iter()
+        .take(SHOWN)
+        .map(|one| format!("`{}` ({})", one.name, one.reason));
+    let more = list.len().saturating_sub(SHOWN);
+    let more = (more > 0).then(|| format!("and {more} more"));
+    let all: Vec<String> = told.chain(more).collect();
+    format!("left out: {}", all.join(", "))
 }
 
 /// The device that was asked for, found; and how to call it.

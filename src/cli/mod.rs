@@ -8,20 +8,28 @@ mod arguments;
 mod completions;
 mod devices;
 mod diff;
+mod explain;
 mod failure;
+mod gc;
+mod get;
 mod init;
 mod look;
 mod markdown;
+mod pack;
 mod plan;
 mod print;
+mod report;
+mod repro;
 mod run;
 mod runs;
 mod schema;
 mod score;
 mod score_output;
+mod scored;
 mod screen;
 mod show;
 mod table;
+mod trace;
 mod validate;
 mod verify;
 mod worker;
@@ -38,6 +46,7 @@ pub fn main() -> ExitCode {
     let Cli { global, command } = Cli::parse();
     let outcome = match command {
         Command::Run(arguments) => run::run(&global, &arguments),
+        Command::Explain(arguments) => explain::run(&global, &arguments),
         Command::Plan(arguments) => plan::run(&global, &arguments),
         Command::Validate(arguments) => validate::run(&global, &arguments),
         Command::Schema(arguments) => schema::run(&arguments),
@@ -49,6 +58,12 @@ pub fn main() -> ExitCode {
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Runs(arguments) => runs::run(&global, &arguments),
         Command::Diff(arguments) => diff::run(&global, &arguments),
+        Command::Report(arguments) => report::run(&global, &arguments),
+        Command::Trace(arguments) => trace::run(&global, &arguments),
+        Command::Get(arguments) => get::run(&global, &arguments),
+        Command::Gc(arguments) => gc::run(&global, &arguments),
+        Command::Pack(arguments) => pack::run(&global, &arguments),
+        Command::Repro(arguments) => repro::run(&global, &arguments),
         Command::Score(arguments) => score::run(&global, &arguments),
     };
     ExitCode::from(outcome.unwrap_or_else(|error| failure::tell(&error, global.json)))

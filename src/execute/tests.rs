@@ -243,6 +243,43 @@ fn work_that_was_done_but_not_entered_is_not_done_again() {
 }
 
 #[test]
+fn a_late_attempt_cannot_publish() {
+    let mut sandbox = chain();
+    sandbox.set("a", json!({"text": "hello", "mood": "error"}));
+    sandbox.run();
+    let (failed, _) = sandbox.run();
+    let key = failed.instances[0].key.clone().unwrap();
+    // the first attempt was thought dead and ends well after its successor began
+    let attempts = sandbox.path("store/attempts").join(key);
+    let succeed = |number: u32, claimed: u32, text: &str| {
+        let folder = attempts.join(number.to_string());
+        fs::create_dir_all(folder.join("out/all")).unwrap();
+        fs::write(folder.join("out/all/text"), text).unwrap();
+        let exit = Exit {
+            attempt: claimed,
+            outcome: WorkOutcome::Succeeded,
+            outputs: crate::store::Manifest::of_folder(&folder.join("out")).unwrap(),
+            seconds: 1.0,
+            peak_bytes: None,
+        };
+        crate::store::write_json(&folder.join(Exit::FILE), &exit).unwrap();
+    };
+    succeed(1, 1, "late");
+    // nor does a record with another attempt's number count
+    succeed(2, 1, "confused");
+    sandbox.set("a", json!({"text": "hello"}));
+    let (record, events) = sandbox.run();
+    assert_eq!(states(&record)["a"], RunState::Executed);
+    assert!(
+        events
+            .iter()
+            .any(|event| matches!(event, RunEvent::Running { attempt: 3, .. }))
+    );
+    let whole = chain().run().0;
+    assert_eq!(record.instances[0].digest, whole.instances[0].digest);
+}
+
+#[test]
 fn two_runs_at_once_do_the_work_once() {
     let sandbox = Sandbox::new(&[("count", "count", json!({"to": 10}))]);
     let (one, two) = std::thread::scope(|scope| {

@@ -21,6 +21,7 @@ mod length_ratio;
 mod name;
 mod paired;
 mod perplexity;
+mod resume;
 mod rouge;
 mod samples;
 mod score;

@@ -9,6 +9,8 @@ use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde_json::{Value, json};
 
+use super::source::{Source, Span, Text};
+
 /// A place in a text: both count from one, columns in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
@@ -18,48 +20,13 @@ pub struct Position {
     pub column: usize,
 }
 
-/// Bytes of the source, half open.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Span {
-    pub start: usize,
-    pub end: usize,
-}
-
-/// The file's text, and the name under which messages show it.
-#[derive(Debug)]
-pub(super) struct Source {
-    pub file: String,
-    pub text: String,
-    /// Where each line after the first begins: every instance has a place, so places must be quick.
-    breaks: Vec<usize>,
-}
-
 impl Source {
-    pub fn new(file: &Path, text: impl Into<String>) -> Arc<Self> {
-        let text = text.into();
-        Arc::new(Self {
-            file: file.display().to_string(),
-            breaks: text.match_indices('\n').map(|(newline, _)| newline + 1).collect(),
-            text,
-        })
-    }
-
-    pub fn position(&self, byte: usize) -> Position {
-        let before = self.text.get(..byte).unwrap_or(&self.text);
-        let line = self.breaks.partition_point(|start| *start <= before.len());
-        let line_start = line.checked_sub(1).map_or(0, |last| self.breaks[last]);
-        Position {
-            line: line + 1,
-            column: before[line_start..].chars().count() + 1,
-        }
-    }
-
     /// A problem at a place of this text.
     pub fn error(self: &Arc<Self>, span: Span, message: impl Into<String>) -> Diagnostic {
         Diagnostic {
             severity: Severity::Error,
             class: Class::Relation,
-            file: self.file.clone(),
+            file: self.text_at(span.start).file.clone(),
             at: self.position(span.start),
             message: message.into(),
             help: None,
@@ -150,6 +117,12 @@ impl Diagnostic {
         }
     }
 
+    /// The same at another place of a file whose text there is not.
+    pub(super) fn at(mut self, at: Position) -> Self {
+        self.at = at;
+        self
+    }
+
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
@@ -183,20 +156,7 @@ impl Diagnostic {
         };
         let mut group = Group::with_title(level.primary_title(self.message.as_str()));
         group = match &self.source {
-            Some(source) => {
-                // tabs and control characters are shown by annotate-snippets as visible symbols
-                let mut snippet = Snippet::source(source.text.as_str())
-                    .path(self.file.as_str())
-                    .annotation(AnnotationKind::Primary.span(visible(source, self.span)));
-                for (span, text) in &self.labels {
-                    snippet = snippet.annotation(
-                        AnnotationKind::Context
-                            .span(visible(source, *span))
-                            .label(text.as_str()),
-                    );
-                }
-                group.element(snippet)
-            }
+            Some(source) => self.snippets(source, group),
             None => group.element(Origin::path(self.file.as_str())),
         };
         if let Some(help) = &self.help {
@@ -204,6 +164,32 @@ impl Diagnostic {
         }
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         renderer.decor_style(DecorStyle::Ascii).render(&[group])
+    }
+
+    /// The lines that it is about: those of its own file first, then those of others.
+    fn snippets<'a>(&'a self, source: &Source, mut group: Group<'a>) -> Group<'a> {
+        let own = source.text_at(self.span.start);
+        let others = source.texts().into_iter().filter(|text| text.start != own.start);
+        for text in std::iter::once(own.clone()).chain(others) {
+            let labels: Vec<_> = self.labels.iter().filter(|(span, _)| text.holds(*span)).collect();
+            if text.start != own.start && labels.is_empty() {
+                continue;
+            }
+            // tabs and control characters are shown by annotate-snippets as visible symbols
+            let mut snippet = Snippet::source(text.text.clone()).path(text.file.clone());
+            if text.start == own.start {
+                snippet = snippet.annotation(AnnotationKind::Primary.span(visible(&text, self.span)));
+            }
+            for (span, label) in labels {
+                snippet = snippet.annotation(
+                    AnnotationKind::Context
+                        .span(visible(&text, *span))
+                        .label(label.as_str()),
+                );
+            }
+            group = group.element(snippet);
+        }
+        group
     }
 
     fn to_json(&self) -> Value {
@@ -218,10 +204,10 @@ impl Diagnostic {
 }
 
 /// A caret needs a place: the first line of a span, at least one byte where there is one.
-fn visible(source: &Source, span: Span) -> std::ops::Range<usize> {
-    let text = &source.text;
-    let start = span.start.min(text.len());
-    let end = span.end.clamp(start, text.len());
+fn visible(text: &Text, span: Span) -> std::ops::Range<usize> {
+    let (offset, text) = (text.start, &text.text);
+    let start = span.start.saturating_sub(offset).min(text.len());
+    let end = span.end.saturating_sub(offset).clamp(start, text.len());
     let first_line = text[start..end]
         .find(['\n', '\r'])
         .map_or(end, |newline| start + newline);
@@ -279,19 +265,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_count_characters() {
-        let source = Source::new(Path::new("a.yaml"), "uno: 1\nñandú: dos\n");
-        let byte = source.text.find("dos").expect("is there");
-        assert_eq!(source.position(byte), Position { line: 2, column: 8 });
-        assert_eq!(source.position(9999).line, 3);
-    }
-
-    #[test]
     fn every_span_renders() {
-        let source = Source::new(Path::new("a.yaml"), "a: ñ\r\n\tb: \"x\u{7}\"\n");
-        for start in 0..=source.text.len() + 2 {
-            for end in start..=source.text.len() + 2 {
-                let inside = |byte: usize| byte > source.text.len() || source.text.is_char_boundary(byte);
+        let text = "a: ñ\r\n\tb: \"x\u{7}\"\n";
+        let source = Source::new(Path::new("a.yaml"), text);
+        for start in 0..=text.len() + 2 {
+            for end in start..=text.len() + 2 {
+                let inside = |byte: usize| byte > text.len() || text.is_char_boundary(byte);
                 if inside(start) && inside(end) {
                     let rendered = source.error(Span { start, end }, "wrong").render(false);
                     assert!(rendered.contains("a.yaml:"), "{rendered}");

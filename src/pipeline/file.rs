@@ -7,14 +7,14 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::check::{Fault, check};
-use super::diagnostic::{Class, Diagnostic, Source, Span};
-use super::meaning::as_json;
+use super::diagnostic::{Class, Diagnostic};
 use super::policy::meant_at;
+use super::source::{Source, Span};
 use super::structure;
 use super::tree::{Content, Node};
 use crate::step::Kind;
 
-/// A pipeline file's top level, as serde_yaml reads it.
+/// A pipeline file's top level.
 #[derive(Debug, Deserialize)]
 pub(super) struct PipelineFile {
     pub pipeline: String,
@@ -29,18 +29,35 @@ pub(super) struct StepFile {
     pub uses: String,
 }
 
-/// Reads the text into types. What serde_yaml can say against it was said with its place before:
+/// Reads the tree into types. What serde can say against it was said with its place before:
 /// by the reader and the structure check.
-pub(super) fn typed(source: &Arc<Source>) -> Result<PipelineFile, Diagnostic> {
-    as_json(&source.text)
-        .map_err(|error| error.to_string())
-        .and_then(|value| serde_json::from_value(value).map_err(|error| error.to_string()))
+pub(super) fn typed(source: &Arc<Source>, root: &Node) -> Result<PipelineFile, Diagnostic> {
+    serde_json::from_value(root.to_value())
         .map_err(|error| source.error(Span::default(), format!("this is not a pipeline: {error}")))
 }
 
-/// Checks all but what is under `with:`.
-pub(super) fn check_structure(source: &Arc<Source>, root: &Node, kinds: &[Kind]) -> Vec<Diagnostic> {
-    let schema = structure::file(&structure::step(kinds));
+/// What a file is to the pipeline.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// The pipeline file.
+    Named,
+    /// One that it includes.
+    Included,
+}
+
+/// Checks all but what is under `with:`; `beginning` is where a problem with the file as a whole is.
+pub(super) fn check_structure(
+    source: &Arc<Source>,
+    root: &Node,
+    kinds: &[Kind],
+    role: Role,
+    beginning: Span,
+) -> Vec<Diagnostic> {
+    let step = structure::step(kinds);
+    let schema = match role {
+        Role::Named => structure::file(&step),
+        Role::Included => structure::included(&step),
+    };
     let outcome = check(&schema, root, &subject);
     outcome
         .faults
@@ -50,9 +67,17 @@ pub(super) fn check_structure(source: &Arc<Source>, root: &Node, kinds: &[Kind])
                 fault.help = Some(help);
             }
             if fault.path.is_empty() && !matches!(root.content, Content::Map(_)) {
-                fault.help = Some("begin with `pipeline: NAME` and `steps:`; `fragua init` writes a first one".into());
+                fault.help = Some(match role {
+                    Role::Named => "begin with `pipeline: NAME` and `steps:`; `fragua init` writes a first one".into(),
+                    Role::Included => "give it `params:` or `steps:`".into(),
+                });
             }
-            place(source, root, Span::default(), fault)
+            if let ([key], Role::Included) = (fault.path.as_slice(), role)
+                && ["pipeline", "about", "seed"].contains(&key.as_str())
+            {
+                fault.help = Some(format!("`{key}` belongs to the file that includes this one"));
+            }
+            place(source, root, beginning, fault)
         })
         .collect()
 }

@@ -1,14 +1,16 @@
 //! One instance: its final settings, its inputs, what its kind says of them, and what it derives.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Value, json};
 
 use super::check::{Fault, Finding, Mark, check};
-use super::diagnostic::{Class, Span};
+use super::diagnostic::Class;
 use super::file::{place, schema_value};
 use super::join::Row;
+use super::origin::{Origins, origins};
 use super::resolve::{Draft, Resolver};
+use super::source::Span;
 use super::tree::{Node, Replacement};
 use super::variant::{StepDraft, Variant};
 use crate::step::{Derived, Input, Kind, Problem, axes_label};
@@ -26,13 +28,15 @@ impl Resolver<'_> {
         row: Row,
         sound: bool,
     ) -> usize {
+        let left_out = step.left_out.clone().or_else(|| self.reads_left_out(variant, &row));
         let mut inputs: Vec<(usize, Input)> = Vec::new();
         let mut texts_read = HashSet::new(); // a report may gather thousands
         let mut replacements: Vec<(&[String], Replacement)> = Vec::new();
         for (reference, targets) in variant.references.iter().zip(&row.targets) {
             let part = reference.name.part.as_deref();
             let mut texts = Vec::new();
-            for target in targets {
+            let takes_part = |target: &&usize| self.drafts[**target].left_out.is_none();
+            for target in targets.iter().filter(|target| left_out.is_some() || takes_part(target)) {
                 let input = self.input(*target, part);
                 texts.push(Value::String(input.text.clone()));
                 if texts_read.insert(input.text.clone()) {
@@ -53,15 +57,13 @@ impl Resolver<'_> {
             })
         };
         let shown = variant.with.replaced(&replaced);
+        let paths: BTreeMap<&[String], String> = variant
+            .paths
+            .iter()
+            .filter_map(|path| Some((path.as_slice(), self.absolute(variant.with.locate(path).node)?)))
+            .collect();
         let settings = variant.with.replaced(&|path| {
-            replaced(path).or_else(|| {
-                let written = variant
-                    .paths
-                    .iter()
-                    .any(|at| at == path)
-                    .then(|| variant.with.locate(path).node.text())??;
-                Some(Replacement::One(self.absolute(written)))
-            })
+            replaced(path).or_else(|| Some(Replacement::One(Value::String(paths.get(path)?.clone()))))
         });
         let mut draft = Draft {
             name: format!("{}{}", step.name, axes_label(&row.axes)),
@@ -72,9 +74,14 @@ impl Resolver<'_> {
             shown,
             work: None,
             seed: variant.seed,
+            origins: Origins {
+                settings: origins(self.source, &variant.with),
+                ..variant.seed_origins.clone()
+            },
             policy: variant.policy,
             inputs,
             derived: false,
+            left_out,
             at: step.key,
         };
         if sound {
@@ -83,11 +90,26 @@ impl Resolver<'_> {
                 Err(problem) => self.told(variant, &step.name, problem, Class::Shape),
             }
         }
-        self.derive(&mut draft, 0);
-        for problem in self.checked(&draft) {
-            self.told(variant, &step.name, problem, Class::Kind);
+        if draft.left_out.is_none() {
+            self.derive(&mut draft, 0);
+            for problem in self.checked(&draft) {
+                self.told(variant, &step.name, problem, Class::Kind);
+            }
         }
         self.add(draft)
+    }
+
+    /// Why a row does not take part, if what it reads does not: one that it needs, or all of those
+    /// that it gathers.
+    fn reads_left_out(&self, variant: &Variant, row: &Row) -> Option<String> {
+        let is_left_out = |target: &usize| self.drafts[*target].left_out.is_some();
+        let mut reads = variant.references.iter().zip(&row.targets);
+        let (_, targets) = reads.find(|(_, targets)| targets.iter().all(is_left_out))?;
+        let first = &self.drafts[*targets.first()?].name;
+        Some(match targets.len() {
+            1 => format!("reads `{first}`, which is left out"),
+            more => format!("reads `{first}` and {} more, which are left out", more - 1),
+        })
     }
 
     fn add(&mut self, draft: Draft) -> usize {
@@ -142,14 +164,18 @@ impl Resolver<'_> {
         }
     }
 
-    fn absolute(&self, written: &str) -> Value {
-        Value::String(self.folder.join(written).to_string_lossy().into_owned())
+    /// A path, relative to the file that it is written in, as an absolute one.
+    fn absolute(&mut self, node: &Node) -> Option<String> {
+        let written = node.text()?;
+        let folder = &self.source.text_at(node.span.start).folder;
+        let absolute = folder.join(written).to_string_lossy().into_owned();
+        self.written.insert(absolute.clone(), written.to_owned());
+        Some(absolute)
     }
 
-    /// A path as the file wrote it: what is made absolute begins with the file's folder.
+    /// A path as the file wrote it.
     fn as_written(&self, absolute: &str) -> Value {
-        let folder = format!("{}{}", self.folder.display(), std::path::MAIN_SEPARATOR);
-        Value::String(absolute.strip_prefix(&folder).unwrap_or(absolute).to_owned())
+        Value::String(self.written.get(absolute).map_or(absolute, String::as_str).to_owned())
     }
 
     /// Adds the instances that a step has the engine add before it, each once for all who ask.
@@ -204,9 +230,14 @@ impl Resolver<'_> {
             settings: wanted.with,
             work: Some(work),
             seed: owner.seed,
+            origins: Origins {
+                settings: BTreeMap::new(),
+                ..owner.origins.clone()
+            },
             policy: owner.policy,
             inputs: Vec::new(),
             derived: true,
+            left_out: None,
             at: owner.at,
         };
         for finding in &outcome.findings {

@@ -6,16 +6,19 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::diagnostic::{Diagnostic, Diagnostics, Source};
-use super::file::{check_structure, typed};
+use super::border::{Unreadable, file_text};
+use super::diagnostic::{Diagnostic, Diagnostics};
+use super::file::typed;
+use super::include::whole;
 use super::parameters::{parameters, unused};
-use super::read::read;
 use super::resolve::{Draft, Resolver};
 use super::resolved::{Instance, Pipeline};
+use super::source::Source;
 use super::structure::plain;
 use super::substitute::Scope;
 use super::tree::Node;
 use super::variant::{Drafter, StepDraft};
+use super::when::{left_out, remaining};
 use crate::step::Kind;
 
 /// What the command line adds to the file.
@@ -30,20 +33,9 @@ pub struct LoadOptions {
 /// # Errors
 /// Every problem that the file has, in file order.
 pub fn load(path: &Path, options: &LoadOptions, kinds: &'static [Kind]) -> Result<Pipeline, Diagnostics> {
-    let whole = |message: String, help: &str| Diagnostics(vec![Diagnostic::whole(path, message).help(help)]);
-    let bytes = std::fs::read(path).map_err(|error| {
-        whole(
-            format!("cannot read the pipeline file: {error}"),
-            "check the path; `fragua init` writes a first one",
-        )
-    })?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count()
-            + 1;
-        whole(format!("line {line} is not UTF-8 text"), "save the file as UTF-8")
+    let text = file_text(path).map_err(|Unreadable { at, message, help }| {
+        let message = format!("cannot read the pipeline file: {message}");
+        Diagnostics(vec![Diagnostic::whole(path, message).at(at).help(help)])
     })?;
     load_text(path, &text, options, kinds)
 }
@@ -61,17 +53,16 @@ pub fn load_text(
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let source = Source::new(path, text);
     let mut problems = Vec::new();
-    let root = match read(&source, &mut problems) {
+    let root = match whole(&source, kinds, &mut problems) {
         Ok(root) => root,
         Err(problem) => {
             problems.push(problem);
             return Err(Diagnostics::sorted(problems));
         }
     };
-    problems.extend(check_structure(&source, &root, kinds));
     // types are read of what is right in structure; what is not is told, and the rest is checked on
     let file = if problems.is_empty() {
-        Some(typed(&source).map_err(|problem| Diagnostics(vec![problem]))?)
+        Some(typed(&source, &root).map_err(|problem| Diagnostics(vec![problem]))?)
     } else {
         None
     };
@@ -100,15 +91,15 @@ pub fn load_text(
     let entries = root.get("steps").map(Node::entries).unwrap_or_default();
     let steps: Vec<StepDraft> = entries.iter().map(|entry| drafter.draft(entry)).collect();
 
-    let mut resolver = Resolver::new(&source, kinds, path);
+    let mut resolver = Resolver::new(&source, kinds);
     resolver.resolve(&steps);
     problems.append(&mut resolver.problems);
     let Some(file) = file.filter(|_| problems.is_empty()) else {
         return Err(Diagnostics::sorted(problems));
     };
     let warnings = Diagnostics::sorted(unused(&source, &root, &steps, &used)).0;
-    let instances = resolver
-        .drafts
+    let left_out = left_out(&steps, &resolver.drafts);
+    let instances = remaining(resolver.drafts)
         .into_iter()
         .map(|draft| finished(draft, &source))
         .collect::<Option<Vec<_>>>();
@@ -122,8 +113,12 @@ pub fn load_text(
             _ => Map::new(),
         },
         instances: instances.expect("an instance without work has left a problem"),
-        left_out: Vec::new(),
-        sources: vec![(path.to_owned(), text.to_owned())],
+        left_out,
+        sources: source
+            .texts()
+            .iter()
+            .map(|text| (text.path.clone(), text.text.clone()))
+            .collect(),
         warnings,
     })
 }
@@ -142,5 +137,6 @@ fn finished(draft: Draft, source: &Arc<Source>) -> Option<Instance> {
         derived: draft.derived,
         policy: draft.policy,
         at: source.position(draft.at.start),
+        origins: draft.origins,
     })
 }

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::diagnostic::{Diagnostic, Source};
+use super::diagnostic::Diagnostic;
+use super::source::Source;
 use super::tree::{Content, Entry, Node};
 
 /// More instances of one step are a mistake.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::diagnostic::{Diagnostic, Source, Span};
+use super::diagnostic::Diagnostic;
+use super::source::{Source, Text};
 use super::tree::{Content, Node};
 
 /// What a plain scalar is, as serde_yaml reads it; `None` for a number that settings cannot hold.
@@ -29,12 +30,11 @@ pub(super) fn plain(text: &str) -> Option<Content> {
 }
 
 /// Holds the tree against serde_yaml's reading of the same text.
-pub(super) fn compare(source: &Arc<Source>, root: &Node) -> Result<(), Diagnostic> {
-    let other = as_json(&source.text).map_err(|error| {
-        let span = error.location().map_or_else(Span::default, |location| {
-            let start = location.index().min(source.text.len());
-            Span { start, end: start }
-        });
+pub(super) fn compare(source: &Arc<Source>, text: &Text, root: &Node) -> Result<(), Diagnostic> {
+    let other = as_json(&text.text).map_err(|error| {
+        let start = error.location().map_or(0, |location| location.index());
+        let start = start.min(text.text.len());
+        let span = text.span(start, start);
         source.error(span, format!("this is not YAML: {error}"))
     })?;
     match difference(root, &other) {

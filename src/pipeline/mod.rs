@@ -9,16 +9,19 @@
 //!
 //! The room knows kinds only through [`crate::step::Kind`]: the registry is passed in.
 
+mod border;
 mod check;
 mod complaint;
 mod diagnostic;
 mod file;
 mod graph;
+mod include;
 mod instance;
 mod join;
 mod load;
 mod matrix;
 mod meaning;
+mod origin;
 mod parameters;
 mod policy;
 mod quantity;
@@ -27,6 +30,7 @@ mod reference;
 mod resolve;
 mod resolved;
 mod schema;
+mod source;
 mod structure;
 mod substitute;
 mod suggest;
@@ -34,9 +38,12 @@ mod suggest;
 mod tests;
 mod tree;
 mod variant;
+mod when;
 
 pub use diagnostic::{Class, Diagnostic, Diagnostics, Position, Severity};
 pub use load::{LoadOptions, load, load_text};
+pub use origin::{Origin, Origins, Place};
+pub use quantity::bytes;
 pub use resolved::{Instance, LeftOut, Pipeline, Policy, Resources};
 pub use schema::schema;
 pub use suggest::suggest;

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::diagnostic::{Diagnostic, Source, Span};
+use super::diagnostic::Diagnostic;
 use super::load::LoadOptions;
 use super::read::read_value;
+use super::source::{Source, Span};
 use super::substitute::{Scope, Substitution};
 use super::suggest::did_you_mean;
 use super::tree::{Content, Node};
@@ -84,8 +85,10 @@ pub(super) fn unused(
     used: &BTreeSet<String>,
 ) -> Vec<Diagnostic> {
     let mut warnings = Vec::new();
+    let named = source.text_at(0);
     for entry in root.get("params").map(Node::entries).unwrap_or_default() {
-        if !used.contains(&format!("params.{}", entry.key)) {
+        // shared parameters are there for other pipelines too
+        if named.holds(entry.key_span) && !used.contains(&format!("params.{}", entry.key)) {
             let message = format!("nothing uses the parameter `{}`", entry.key);
             warnings.push(
                 source

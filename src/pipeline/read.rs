@@ -7,13 +7,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::diagnostic::{Class, Diagnostic, Source, Span};
+use super::border::{MAXIMUM_BYTES, Unreadable, foreign, too_large};
+use super::diagnostic::{Class, Diagnostic};
 use super::meaning::{compare, plain};
+use super::source::{Source, Span, Text};
 use super::tree::{Content, Entry, Node};
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, StrInput};
 
-/// Larger is not a pipeline file.
-pub(super) const MAXIMUM_BYTES: usize = 1 << 20;
 /// Nesting beyond it is not read (serde_yaml stops at 128).
 const MAXIMUM_DEPTH: usize = 64;
 /// Values, counted again wherever an alias repeats them.
@@ -21,31 +21,39 @@ const MAXIMUM_NODES: usize = 100_000;
 
 /// The document's tree. What does not hinder reading on (a key twice, a tag) goes to `problems`;
 /// what does is the error.
-pub(super) fn read(source: &Arc<Source>, problems: &mut Vec<Diagnostic>) -> Result<Node, Diagnostic> {
-    let outcome = whole(source, problems).map_err(|problem| problem.class(Class::Syntax));
-    problems.iter_mut().for_each(|problem| problem.class = Class::Syntax);
+pub(super) fn read(source: &Arc<Source>, text: &Text, problems: &mut Vec<Diagnostic>) -> Result<Node, Diagnostic> {
+    let before = problems.len();
+    let outcome = document(source, text, problems).map_err(|problem| problem.class(Class::Syntax));
+    problems[before..]
+        .iter_mut()
+        .for_each(|problem| problem.class = Class::Syntax);
     outcome
 }
 
-fn whole(source: &Arc<Source>, problems: &mut Vec<Diagnostic>) -> Result<Node, Diagnostic> {
-    if source.text.len() > MAXIMUM_BYTES {
-        let message = format!(
-            "the file has {} bytes; a pipeline file may have {MAXIMUM_BYTES}",
-            source.text.len()
-        );
-        return Err(source.error(Span::default(), message));
+fn document(source: &Arc<Source>, text: &Text, problems: &mut Vec<Diagnostic>) -> Result<Node, Diagnostic> {
+    if text.text.len() > MAXIMUM_BYTES {
+        let Unreadable { message, help, .. } = too_large(text.text.len());
+        return Err(source.error(text.beginning(), message).help(help));
+    }
+    if let Some((start, what)) = foreign(&text.text) {
+        let end = start + text.text[start..].chars().next().map_or(0, char::len_utf8);
+        let message = format!("{what} cannot stand in a pipeline file");
+        return Err(source
+            .error(text.span(start, end), message)
+            .help("remove it; within double quotes, write an escape such as \"\\u2028\""));
     }
     let mut reader = Reader {
         source,
-        bytes: byte_offsets(&source.text),
-        parser: Parser::new_from_str(&source.text),
+        text,
+        bytes: byte_offsets(&text.text),
+        parser: Parser::new_from_str(&text.text),
         anchors: BTreeMap::new(),
         nodes: 0,
         problems,
     };
     let root = reader.document()?;
     if reader.problems.is_empty() {
-        compare(source, &root)?;
+        compare(source, text, &root)?;
     }
     Ok(root)
 }
@@ -54,7 +62,7 @@ fn whole(source: &Arc<Source>, problems: &mut Vec<Diagnostic>) -> Result<Node, D
 pub(super) fn read_value(text: &str) -> Result<Node, String> {
     let source = Source::new(std::path::Path::new("--set"), text);
     let mut problems = Vec::new();
-    match read(&source, &mut problems) {
+    match read(&source, &source.text_at(0), &mut problems) {
         Ok(node) if problems.is_empty() => Ok(node),
         Ok(_) => Err(problems.remove(0).message),
         Err(problem) => Err(problem.message),
@@ -68,6 +76,8 @@ fn byte_offsets(text: &str) -> Vec<usize> {
 
 struct Reader<'a> {
     source: &'a Arc<Source>,
+    text: &'a Text,
+    /// Where each character begins in this text.
     bytes: Vec<usize>,
     parser: Parser<'a, StrInput<'a>>,
     anchors: BTreeMap<usize, Option<Node>>,
@@ -80,8 +90,8 @@ impl<'a> Reader<'a> {
         match self.parser.next_event() {
             Some(Ok((event, span))) => {
                 let start = self.byte(span.start.index());
-                let end = self.byte(span.end.index()).max(start);
-                Ok((event, Span { start, end }))
+                let end = self.byte(span.end.index());
+                Ok((event, self.text.span(start, end)))
             }
             Some(Err(error)) => Err(self.syntax(&error)),
             None => Ok((Event::StreamEnd, self.end())),
@@ -89,21 +99,22 @@ impl<'a> Reader<'a> {
     }
 
     fn byte(&self, character: usize) -> usize {
-        self.bytes.get(character).copied().unwrap_or(self.source.text.len())
+        self.bytes.get(character).copied().unwrap_or(self.text.text.len())
     }
 
     fn end(&self) -> Span {
-        let end = self.source.text.trim_end().len();
-        Span { start: end, end }
+        let end = self.text.text.trim_end().len();
+        self.text.span(end, end)
     }
 
     fn syntax(&self, error: &ScanError) -> Diagnostic {
+        let text = &self.text.text;
         let start = self.byte(error.marker().index());
-        let line_start = self.source.text[..start].rfind('\n').map_or(0, |newline| newline + 1);
-        let line = self.source.text[line_start..].lines().next().unwrap_or_default();
+        let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+        let line = text[line_start..].lines().next().unwrap_or_default();
         let end = start + usize::from(start < line_start + line.len());
-        let end = (end..=self.source.text.len())
-            .find(|byte| self.source.text.is_char_boundary(*byte))
+        let end = (end..=text.len())
+            .find(|byte| text.is_char_boundary(*byte))
             .unwrap_or(start);
         let help = if line.trim_start_matches(' ').starts_with('\t') {
             "indent with spaces: YAML takes no tabs there"
@@ -113,7 +124,10 @@ impl<'a> Reader<'a> {
             "check the indentation, and that every bracket and quote is closed"
         };
         self.source
-            .error(Span { start, end }, format!("this is not YAML: {}", error.info()))
+            .error(
+                self.text.span(start, end),
+                format!("this is not YAML: {}", error.info()),
+            )
             .help(help)
     }
 
@@ -307,7 +321,7 @@ mod tests {
     fn tree(text: &str) -> Result<(Node, Vec<Diagnostic>), Diagnostic> {
         let source = Source::new(Path::new("t.yaml"), text);
         let mut problems = Vec::new();
-        let node = read(&source, &mut problems)?;
+        let node = read(&source, &source.text_at(0), &mut problems)?;
         Ok((node, problems))
     }
 

@@ -1,14 +1,15 @@
 //! Step drafts into instances: order, mapping, inputs, and each kind's own checks.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::diagnostic::{Diagnostic, Source, Span};
+use super::diagnostic::Diagnostic;
 use super::graph::StepGraph;
 use super::join::{NoRow, Row, rows};
+use super::origin::Origins;
 use super::reference::Reference;
 use super::resolved::Policy;
+use super::source::{Source, Span};
 use super::suggest::listed;
 use super::variant::{StepDraft, Variant};
 use crate::pipeline::check::artifact_words;
@@ -26,9 +27,12 @@ pub(super) struct Draft {
     /// `None` when its settings are wrong: what reads it can still be checked.
     pub work: Option<Box<dyn Step>>,
     pub seed: Seed,
+    pub origins: Origins,
     pub policy: Policy,
     pub inputs: Vec<(usize, Input)>,
     pub derived: bool,
+    /// Why it does not take part. It is resolved like the others, so that its mistakes are told.
+    pub left_out: Option<String>,
     pub at: Span,
 }
 
@@ -51,8 +55,8 @@ impl Draft {
 pub(super) struct Resolver<'a> {
     pub source: &'a Arc<Source>,
     pub kinds: &'static [Kind],
-    /// The folder that paths are relative to.
-    pub folder: PathBuf,
+    /// Paths as the file wrote them, by what they were made.
+    pub written: BTreeMap<String, String>,
     pub problems: Vec<Diagnostic>,
     pub drafts: Vec<Draft>,
     /// Instances by name, for references in their final form.
@@ -66,13 +70,11 @@ pub(super) struct Resolver<'a> {
 }
 
 impl<'a> Resolver<'a> {
-    pub fn new(source: &'a Arc<Source>, kinds: &'static [Kind], file: &Path) -> Self {
-        // of the file's folder nothing but its place is asked: it need not exist in tests
-        let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    pub fn new(source: &'a Arc<Source>, kinds: &'static [Kind]) -> Self {
         Self {
             source,
             kinds,
-            folder: file.parent().map(Path::to_owned).unwrap_or_default(),
+            written: BTreeMap::new(),
             problems: Vec::new(),
             drafts: Vec::new(),
             by_name: BTreeMap::new(),

@@ -8,6 +8,9 @@ use crate::step::Kind;
 pub(super) const NAME: &str = "^[a-z][a-z0-9_-]*$";
 const NAME_WORDS: &str = "a name of small letters, digits, `-` and `_`, a letter first";
 
+/// A placeholder that is the whole value.
+const WHOLE_PLACEHOLDER: &str = r"^\$\{[^}]*\}$";
+
 /// The file's schema; `step` is that of one step.
 pub(super) fn file(step: &Value) -> Value {
     json!({
@@ -18,19 +21,52 @@ pub(super) fn file(step: &Value) -> Value {
             "pipeline": name("The pipeline's name."),
             "about": { "type": "string", "description": "What it is for, in a sentence." },
             "seed": or_placeholder("The root of all random numbers; 0 if absent.", plain::seed()),
-            "params": {
-                "type": "object",
-                "description": "Values for `${params.name}`; `fragua run FILE --set name=value` changes one.",
-                "propertyNames": name("A parameter's name."),
-            },
-            "steps": {
-                "type": "object",
-                "description": "The steps by name. A step that names another in its settings runs after it.",
-                "minProperties": 1,
-                "propertyNames": name("A step's name."),
-                "additionalProperties": step,
-            },
+            "include": include(),
+            "params": params(),
+            "steps": steps(step),
         },
+    })
+}
+
+/// The schema of a file that others include.
+pub(super) fn included(step: &Value) -> Value {
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "minProperties": 1,
+        "properties": { "include": include(), "params": params(), "steps": steps(step) },
+    })
+}
+
+fn include() -> Value {
+    let path = json!({
+        "type": "string",
+        "minLength": 1,
+        // no `${`: files are read before anything is put in
+        "pattern": r"^([^$]|\$+[^${])*\$*$",
+        "x-words": "a path without placeholders",
+    });
+    json!({
+        "description": "Files with more parameters and steps, relative to this one.",
+        "anyOf": [path, { "type": "array", "minItems": 1, "items": path }],
+    })
+}
+
+fn params() -> Value {
+    json!({
+        "type": "object",
+        "description": "Values for `${params.name}`; `fragua run FILE --set name=value` changes one.",
+        "propertyNames": name("A parameter's name."),
+    })
+}
+
+fn steps(step: &Value) -> Value {
+    json!({
+        "type": "object",
+        "description": "The steps by name. A step that names another in its settings runs after it.",
+        "minProperties": 1,
+        "propertyNames": name("A step's name."),
+        "additionalProperties": step,
     })
 }
 
@@ -58,16 +94,17 @@ pub(super) fn step(kinds: &[Kind]) -> Value {
                 "How often the step runs, with another seed each time: an axis `repeat` from 1 on.",
                 plain::repeat(),
             ),
+            "when": when(),
             "about": { "type": "string", "description": "What it is for, in a sentence." },
             "seed": or_placeholder("The root of this step's random numbers; the pipeline's if absent.", plain::seed()),
             "resources": {
                 "type": "object",
-                "description": "What an instance takes of the machine. It changes when it runs, never what it makes.",
+                "description": "What an instance takes of the machine: it says when and where it runs.",
                 "additionalProperties": false,
                 "properties": {
                     "cpus": or_placeholder("Threads.", plain::cpus()),
                     "memory": or_placeholder("Main memory: `4GiB`, `512MB`.", plain::memory()),
-                    "gpus": or_placeholder("Graphics devices; 0 keeps it off them.", plain::gpus()),
+                    "gpus": or_placeholder("Graphics devices; 0 has it compute on the CPU.", plain::gpus()),
                 },
             },
             "retries": or_placeholder("How often an instance is tried again after a failure; 0 if absent.", plain::retries()),
@@ -76,11 +113,34 @@ pub(super) fn step(kinds: &[Kind]) -> Value {
     })
 }
 
+fn when() -> Value {
+    let plain = json!({ "type": ["string", "number", "boolean", "null"], "x-words": "a plain value" });
+    json!({
+        "description": "Whether the step takes part: a parameter that is true or false, or parameters with the \
+            values (one, or a list) that all of them must have.",
+        "anyOf": [
+            plain::switch(),
+            { "type": "string", "pattern": WHOLE_PLACEHOLDER, "x-words": "true or false" },
+            {
+                "type": "object",
+                "minProperties": 1,
+                "additionalProperties": {
+                    "anyOf": [plain, { "type": "array", "minItems": 1, "items": plain }],
+                },
+            },
+        ],
+    })
+}
+
 /// Values of a step's own keys, once placeholders are gone.
 pub(super) mod plain {
     use serde_json::{Value, json};
 
     use crate::pipeline::quantity::{BYTES, DURATION};
+
+    pub fn switch() -> Value {
+        json!({ "type": "boolean" })
+    }
 
     pub fn seed() -> Value {
         json!({ "type": "integer", "minimum": 0 })
@@ -115,7 +175,7 @@ pub(super) mod plain {
 fn or_placeholder(description: &str, plain: Value) -> Value {
     let text = plain["type"] == "string";
     // a placeholder may be a part of text; a number it must be alone
-    let pattern = if text { r"\$\{[^}]*\}" } else { r"^\$\{[^}]*\}$" };
+    let pattern = if text { r"\$\{[^}]*\}" } else { WHOLE_PLACEHOLDER };
     let words = plain.get("x-words").cloned().unwrap_or_else(|| json!("a whole number"));
     let placeholder = json!({ "type": "string", "pattern": pattern, "x-words": words });
     json!({ "description": description, "anyOf": [plain, placeholder] })

@@ -6,7 +6,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::diagnostic::{Diagnostic, Source, Span};
+use super::diagnostic::Diagnostic;
+use super::source::{Source, Span};
 use super::suggest::did_you_mean;
 use super::tree::{Content, Entry, Node};
 
@@ -111,7 +112,11 @@ impl Substitution<'_> {
 
     /// Where a placeholder stands within its text, where the text is written as it is read.
     fn within(&self, node: &Node, name: &str, from: &mut usize) -> Span {
-        let written = self.source.text.get(*from..node.span.end).unwrap_or_default();
+        let text = self.source.text_at(*from);
+        let written = text.slice(Span {
+            start: *from,
+            end: node.span.end,
+        });
         let place = written.find("${").and_then(|start| {
             let length = written[start..].find('}')? + 1;
             written[start..start + length].contains(name).then_some((start, length))

@@ -8,7 +8,7 @@ use serde_json::json;
 use self::fakes::KINDS;
 use super::check::tests::valid;
 use super::check::{Mark, check};
-use super::diagnostic::Span;
+use super::source::Span;
 use super::tree::Node;
 use super::{Diagnostics, LoadOptions, Pipeline, load_text, schema};
 use crate::seed::Seed;
@@ -18,7 +18,9 @@ use crate::step as contract;
 #[path = "../../tests/integration/fakes.rs"]
 mod fakes;
 
+mod include;
 mod own_keys;
+mod when;
 
 const LAB: &str = r#"
 pipeline: lab

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Number, Value};
 
-use super::diagnostic::{Diagnostic, Source, Span};
+use super::diagnostic::Diagnostic;
+use super::source::{Source, Span};
 
 /// A YAML value with its place.
 #[derive(Clone, Debug)]

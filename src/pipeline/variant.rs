@@ -7,12 +7,14 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::check::{Finding, Mark, check};
-use super::diagnostic::{Diagnostic, Source, Span};
+use super::diagnostic::Diagnostic;
 use super::file::{PipelineFile, place, schema_value};
 use super::matrix::{Combination, combinations, labels};
+use super::origin::Origins;
 use super::policy::REPEAT;
 use super::reference::{Reference, references};
 use super::resolved::Policy;
+use super::source::{Source, Span};
 use super::substitute::{Scope, Substitution};
 use super::tree::{Content, Entry, Node};
 use crate::seed::Seed;
@@ -37,6 +39,8 @@ pub(super) struct StepDraft {
     /// Where its name stands.
     pub key: Span,
     pub kind: Option<&'static Kind>,
+    /// Why it does not take part.
+    pub left_out: Option<String>,
     pub variants: Vec<Variant>,
 }
 
@@ -48,6 +52,8 @@ pub(super) struct Variant {
     /// Where faults of the settings as a whole are shown.
     pub outside: Span,
     pub seed: Seed,
+    /// Where that came from; no settings.
+    pub seed_origins: Origins,
     pub policy: Policy,
     pub references: Vec<Reference>,
     /// Where paths stand.
@@ -77,6 +83,7 @@ impl Drafter<'_> {
         let kind = uses.and_then(|uses| self.kinds.iter().find(|kind| kind.name == uses));
         let schema = kind.map(schema_value);
         let place = format!("step `{name}`");
+        let left_out = self.left_out(entry);
         let matrix = entry.value.get("matrix").map(|matrix| {
             let scope = Scope {
                 params: Some(self.params),
@@ -95,6 +102,7 @@ impl Drafter<'_> {
             name,
             key: entry.key_span,
             kind,
+            left_out,
             variants,
         }
     }
@@ -122,13 +130,14 @@ impl Drafter<'_> {
             Some((axis, number)) if axis == REPEAT && entry.value.get(REPEAT).is_some() => number.number(),
             _ => None,
         };
-        let seed = self.seed(entry, &scope, repetition.unwrap_or(1));
+        let (seed, seed_origins) = self.seed(entry, &scope, repetition.unwrap_or(1));
         let policy = self.policy(entry, &scope);
         let mut variant = Variant {
             axes: labels(combination),
             with,
             outside,
             seed,
+            seed_origins,
             policy,
             references: Vec::new(),
             paths: Vec::new(),

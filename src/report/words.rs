@@ -47,6 +47,11 @@ impl Words {
         Self { language, words }
     }
 
+    /// The language.
+    pub(super) fn language(&self) -> Language {
+        self.language
+    }
+
     /// All of them, for the template.
     pub(super) fn all(&self) -> &BTreeMap<String, String> {
         &self.words
@@ -122,6 +127,20 @@ impl Words {
             _ => (1e9, "GB"),
         };
         format!("{} {name}", self.decimal(bytes as f64 / unit, 2))
+    }
+
+    /// A length of time: `8.1 s`, `2 min 5 s`.
+    pub(super) fn seconds(&self, seconds: f64) -> String {
+        if seconds < 60.0 {
+            return format!("{} s", self.decimal(seconds, 1));
+        }
+        let whole = seconds.round() as u64;
+        let parts = [(whole / 3600, "h"), (whole % 3600 / 60, "min"), (whole % 60, "s")];
+        let parts = parts.iter().filter(|(value, _)| *value > 0);
+        parts
+            .map(|(value, unit)| format!("{value} {unit}"))
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     /// A score, with as many digits as its range deserves.

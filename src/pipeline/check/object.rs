@@ -203,10 +203,7 @@ impl<'a> Checker<'a> {
         for member in words::array(schema, "allOf") {
             names.extend(self.evaluated(member, entries));
         }
-        let node = Node::new(
-            crate::pipeline::diagnostic::Span::default(),
-            Content::Map(entries.to_vec()),
-        );
+        let node = Node::new(crate::pipeline::source::Span::default(), Content::Map(entries.to_vec()));
         for keyword in ["anyOf", "oneOf"] {
             let branches = words::array(schema, keyword);
             let fitting: Vec<_> = branches

@@ -112,7 +112,7 @@ impl<'a> Checker<'a> {
         {
             let wanted = schema.get("x-words").and_then(Value::as_str);
             let wanted = wanted.map_or_else(|| format!("text that matches {pattern}"), str::to_owned);
-            let name = words::as_name(text).filter(|name| pattern.is_match(name));
+            let name = words::as_name(text).filter(|name| pattern.is_match(name) && !text.contains("${"));
             let help = name.map(|name| format!("write `{name}`"));
             self.fault(format!("{} must be {wanted}, not {text:?}", self.subject()), help);
         }
