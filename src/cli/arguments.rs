@@ -106,7 +106,7 @@ Ctrl-C once stops after the next checkpoint, twice stops now; the same command g
     /// Show what would run, and why
     #[command(
         after_help = "States: cached (the result is known), run, maybe (it waits for an input that may come out
-as it once was), blocked (it cannot run).
+as it once was), blocked (it cannot run), skipped (not selected).
 
 Examples:
   fragua plan lab.yaml
