@@ -137,5 +137,6 @@ fn finished(draft: Draft, source: &Arc<Source>) -> Option<Instance> {
         derived: draft.derived,
         policy: draft.policy,
         at: source.position(draft.at.start),
+        origins: draft.origins,
     })
 }

@@ -21,6 +21,7 @@ mod join;
 mod load;
 mod matrix;
 mod meaning;
+mod origin;
 mod parameters;
 mod policy;
 mod quantity;
@@ -41,6 +42,7 @@ mod when;
 
 pub use diagnostic::{Class, Diagnostic, Diagnostics, Position, Severity};
 pub use load::{LoadOptions, load, load_text};
+pub use origin::{Origin, Origins, Place};
 pub use quantity::bytes;
 pub use resolved::{Instance, LeftOut, Pipeline, Policy, Resources};
 pub use schema::schema;

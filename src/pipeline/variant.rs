@@ -10,6 +10,7 @@ use super::check::{Finding, Mark, check};
 use super::diagnostic::Diagnostic;
 use super::file::{PipelineFile, place, schema_value};
 use super::matrix::{Combination, combinations, labels};
+use super::origin::Origins;
 use super::policy::REPEAT;
 use super::reference::{Reference, references};
 use super::resolved::Policy;
@@ -51,6 +52,8 @@ pub(super) struct Variant {
     /// Where faults of the settings as a whole are shown.
     pub outside: Span,
     pub seed: Seed,
+    /// Where that came from; no settings.
+    pub seed_origins: Origins,
     pub policy: Policy,
     pub references: Vec<Reference>,
     /// Where paths stand.
@@ -127,13 +130,14 @@ impl Drafter<'_> {
             Some((axis, number)) if axis == REPEAT && entry.value.get(REPEAT).is_some() => number.number(),
             _ => None,
         };
-        let seed = self.seed(entry, &scope, repetition.unwrap_or(1));
+        let (seed, seed_origins) = self.seed(entry, &scope, repetition.unwrap_or(1));
         let policy = self.policy(entry, &scope);
         let mut variant = Variant {
             axes: labels(combination),
             with,
             outside,
             seed,
+            seed_origins,
             policy,
             references: Vec::new(),
             paths: Vec::new(),

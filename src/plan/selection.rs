@@ -217,6 +217,20 @@ fn with_ancestors(pipeline: &Pipeline, mut reached: BTreeSet<usize>) -> BTreeSet
     reached
 }
 
+/// The instances that a name means: of a step, of an instance, of those with some axes.
+///
+/// # Errors
+/// That nothing has the name, with the nearest one that something has.
+pub fn instances_named(pipeline: &Pipeline, name: &str) -> Result<Vec<usize>, String> {
+    named(pipeline, "", name).map_err(|error| match error {
+        SelectionError::Unknown { name, fact, help, .. } => {
+            let help = help.map(|help| format!("; {help}")).unwrap_or_default();
+            format!("`{name}`: {fact}{help}")
+        }
+        other => other.to_string(),
+    })
+}
+
 /// The instances that a name means.
 fn named(pipeline: &Pipeline, option: &'static str, name: &str) -> Result<Vec<usize>, SelectionError> {
     let all = || pipeline.instances.iter().enumerate();

@@ -54,6 +54,7 @@ impl MadeUp {
             step: kind.into(),
             instance: kind.into(),
             dependencies,
+            seed: None,
             seconds: 1.0,
             peak_bytes: None,
             attempt: 1,
