@@ -136,13 +136,17 @@ impl TrainSettings {
                 Problem::at("train", "neither `updates` nor `epochs` is given")
                     .help("say how long to train: `updates: 1000`, or `epochs: 3` to go through the data three times"),
             ),
-            (Some(_), Some(_)) => problems
-                .push(Problem::at("train.epochs", "`updates` and `epochs` are both given").help("keep one of them")),
+            (Some(_), Some(_)) => problems.push(
+                Problem::at("train.epochs", "`updates` and `epochs` are both given")
+                    .also("train.updates", "the other one")
+                    .help("keep one of them"),
+            ),
             _ => {}
         }
         if self.batch_size.is_some() && self.batch_tokens.is_some() {
             problems.push(
                 Problem::at("train.batch_tokens", "`batch_size` and `batch_tokens` are both given")
+                    .also("train.batch_size", "the other one")
                     .help("keep one of them"),
             );
         }
@@ -155,6 +159,7 @@ impl TrainSettings {
                         _ => "this schedule has no minimum learning rate",
                     },
                 )
+                .also("train.schedule", "the schedule")
                 .help("remove it, or use `schedule: cosine`"),
             ),
             (ScheduleKind::Cosine, Some(low), Some(high)) if low > high => problems.push(
@@ -162,6 +167,7 @@ impl TrainSettings {
                     "train.minimum_learning_rate",
                     format!("the minimum learning rate {low} is above the learning rate {high}"),
                 )
+                .also("train.learning_rate", "the learning rate")
                 .help("a tenth of the learning rate is usual"),
             ),
             _ => {}
@@ -174,6 +180,7 @@ impl TrainSettings {
                     "train.warmup",
                     format!("a warm-up of {warmup} updates leaves nothing of {updates}"),
                 )
+                .also("train.updates", "all updates")
                 .help("a tenth of the updates is usual"),
             );
         }

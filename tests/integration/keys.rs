@@ -114,6 +114,7 @@ pub fn bases(kind: &str) -> Vec<Value> {
         ],
         "evaluate" => vec![
             json!({"generations": "answers"}),
+            json!({"generations": "answers", "bleu": {"smooth": "floor"}}),
             json!({"model": "base", "data": "rows.test"}),
         ],
         "report" => vec![json!({"scores": "scores"})],

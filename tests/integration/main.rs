@@ -1,6 +1,7 @@
 //! Integration tests: the real binary on tiny sizes. One binary, so that it links once.
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
+mod bombs;
 #[cfg(target_os = "linux")]
 mod campaign;
 mod careless;
@@ -17,7 +18,10 @@ mod keys;
 mod life;
 mod memory;
 mod mutants;
+mod planning;
 mod records;
+mod score;
+mod report;
 mod settings;
 mod shipped;
 mod support;
