@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::death;
 use super::task::{Exit, Task, WorkOutcome};
 use crate::seed::Seed;
-use crate::step::{Context, Digest, Event, Interrupted, Key, KeyError, Kind, Known, Step};
+use crate::step::{Context, Digest, Event, Interrupted, Key, KeyError, Kind, Known, Redaction, Step};
 use crate::store::{Manifest, sync_tree, write_json};
 
 /// Set by the coordinator's word.
@@ -42,15 +42,23 @@ pub fn work(attempt: &Path, kinds: &'static [Kind]) -> anyhow::Result<WorkOutcom
         .build_global()
         .ok();
     let number = task.attempt;
+    // messages may hold what settings took from the environment
+    let redaction = Redaction::of(&task.settings);
+    if !redaction.is_empty() {
+        let redaction = redaction.clone();
+        panic::set_hook(Box::new(move |panic| {
+            writeln!(io::stderr(), "{}", redaction.clean(&panic.to_string())).ok();
+        }));
+    }
     let (outcome, outputs) = match panic::catch_unwind(AssertUnwindSafe(|| perform(attempt, task, kinds))) {
         Ok(Ok(manifest)) => (WorkOutcome::Succeeded, manifest),
         Ok(Err(error)) if error.is::<Interrupted>() => (WorkOutcome::Interrupted, Manifest::default()),
-        Ok(Err(error)) => (failed(format!("{error:#}")), Manifest::default()),
+        Ok(Err(error)) => (failed(redaction.clean(&format!("{error:#}"))), Manifest::default()),
         Err(panic) => {
             let said = panic.downcast_ref::<String>().map(String::as_str);
             let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
             let message = format!("the step panicked: {}", said.unwrap_or("without a message"));
-            (failed(message), Manifest::default())
+            (failed(redaction.clean(&message)), Manifest::default())
         }
     };
     let exit = Exit {
@@ -96,7 +104,7 @@ fn perform(attempt: &Path, task: Task, kinds: &'static [Kind]) -> anyhow::Result
         needs: step.needs(),
         seed,
         device: task.device,
-        sink: event_file(attempt)?,
+        sink: event_file(attempt, Redaction::of(&task.settings))?,
         stop: &STOP,
     };
     step.run(&context)?;
@@ -134,7 +142,7 @@ fn changed_fields(
 }
 
 /// The sink of events: a line each, written at once.
-fn event_file(attempt: &Path) -> anyhow::Result<Box<dyn Fn(Event) + Send + Sync>> {
+fn event_file(attempt: &Path, redaction: Redaction) -> anyhow::Result<Box<dyn Fn(Event) + Send + Sync>> {
     let path = attempt.join("events.jsonl");
     let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
     let state = Mutex::new((file, None::<Instant>));
@@ -147,6 +155,29 @@ fn event_file(attempt: &Path) -> anyhow::Result<Box<dyn Fn(Event) + Send + Sync>
             }
             state.1 = Some(Instant::now());
         }
+        let event = match event {
+            Event::Progress {
+                done,
+                total,
+                unit,
+                message,
+            } => {
+                let message = redaction.clean(&message);
+                Event::Progress {
+                    done,
+                    total,
+                    unit,
+                    message,
+                }
+            }
+            Event::Info { message } => Event::Info {
+                message: redaction.clean(&message),
+            },
+            Event::Warning { message } => Event::Warning {
+                message: redaction.clean(&message),
+            },
+            metric @ Event::Metric { .. } => metric,
+        };
         let mut line = serde_json::to_vec(&event).expect("an event is plain values");
         line.push(b'\n');
         state.0.write_all(&line).ok(); // a full disk must not end the work; the exit record will tell

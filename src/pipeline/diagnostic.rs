@@ -1,6 +1,7 @@
 //! What is wrong with a file, where, and what to do: for people with the source line, for programs
 //! as JSON.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -33,6 +34,8 @@ impl Source {
             span,
             labels: Vec::new(),
             source: Some(self.clone()),
+            alias: None,
+            hidden: false,
         }
     }
 
@@ -45,7 +48,7 @@ impl Source {
 }
 
 /// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Severity {
     /// Nothing runs.
     Error,
@@ -99,6 +102,9 @@ pub struct Diagnostic {
     span: Span,
     labels: Vec<(Span, String)>,
     source: Option<Arc<Source>>,
+    alias: Option<Span>,
+    /// Whether its lines are not shown.
+    hidden: bool,
 }
 
 impl Diagnostic {
@@ -114,6 +120,8 @@ impl Diagnostic {
             span: Span::default(),
             labels: Vec::new(),
             source: None,
+            alias: None,
+            hidden: false,
         }
     }
 
@@ -132,14 +140,22 @@ impl Diagnostic {
         self
     }
 
+    /// The same without the line that it stands in: there may be a secret in it.
+    pub(super) fn hidden(mut self) -> Self {
+        self.hidden = true;
+        self
+    }
+
+    /// The alias by which the value came to stand where it is wrong.
+    pub(super) fn alias(mut self, alias: Option<Span>) -> Self {
+        self.alias = alias.or(self.alias);
+        self
+    }
+
     /// A second place that belongs to the problem.
     pub(super) fn label(mut self, span: Span, text: impl Into<String>) -> Self {
         self.labels.push((span, text.into()));
         self
-    }
-
-    fn same_as(&self, other: &Self) -> bool {
-        self.span == other.span && self.message == other.message && self.severity == other.severity
     }
 
     /// The message with its source line and a caret, for people.
@@ -149,8 +165,13 @@ impl Diagnostic {
             Severity::Warning => Level::WARNING,
         };
         let mut group = Group::with_title(level.primary_title(self.message.as_str()));
-        group = match &self.source {
+        group = match self.source.as_ref().filter(|_| !self.hidden) {
             Some(source) => self.snippets(source, group),
+            None if self.hidden => group.element(
+                Origin::path(self.file.as_str())
+                    .line(self.at.line)
+                    .char_column(self.at.column),
+            ),
             None => group.element(Origin::path(self.file.as_str())),
         };
         if let Some(help) = &self.help {
@@ -209,6 +230,17 @@ fn visible(text: &Text, span: Span) -> std::ops::Range<usize> {
     start..end
 }
 
+/// A message without the names of steps in it.
+fn without_step(message: &str) -> String {
+    let mut parts = message.split("step `");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        plain.push_str("step `");
+        plain.push_str(part.split_once('`').map_or(part, |(_, rest)| rest));
+    }
+    plain
+}
+
 impl fmt::Display for Diagnostic {
     /// One line: `lab.yaml:14:12: step ..: no such step; did you mean `base`?`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -223,13 +255,30 @@ pub struct Diagnostics(pub Vec<Diagnostic>);
 
 impl Diagnostics {
     /// In file order, each once: a matrix finds the same problem many times.
+    ///
+    /// A value that YAML aliases repeat is one mistake however many steps it is in: the first names it,
+    /// with a note at each of the others. Where a secret may stand in a line, no lines are shown.
     pub(super) fn sorted(mut list: Vec<Diagnostic>) -> Self {
         list.sort_by_key(|one| (one.span.start, one.span.end));
+        let secret = list.iter().any(|one| one.hidden);
+        let mut told = HashSet::new();
+        let mut first: HashMap<_, usize> = HashMap::new();
         let mut kept: Vec<Diagnostic> = Vec::with_capacity(list.len());
-        for diagnostic in list {
-            if !kept.iter().any(|earlier| earlier.same_as(&diagnostic)) {
-                kept.push(diagnostic);
+        for one in list {
+            if !told.insert((one.span, one.severity, one.message.clone())) {
+                continue;
             }
+            let mistake = (one.span, one.severity, without_step(&one.message));
+            match (one.alias, first.get(&mistake)) {
+                (Some(alias), Some(earlier)) => kept[*earlier].labels.push((alias, "used here too".into())),
+                _ => {
+                    first.entry(mistake).or_insert(kept.len());
+                    kept.push(one);
+                }
+            }
+        }
+        if secret {
+            kept = kept.into_iter().map(Diagnostic::hidden).collect();
         }
         Self(kept)
     }

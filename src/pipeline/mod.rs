@@ -10,7 +10,9 @@
 //! The room knows kinds only through [`crate::step::Kind`]: the registry is passed in.
 
 mod check;
+mod combinations;
 mod complaint;
+mod declared;
 mod diagnostic;
 mod file;
 mod graph;
@@ -35,11 +37,14 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod unused;
 mod variant;
 mod when;
 
+pub use declared::ParameterType;
 pub use diagnostic::{Class, Diagnostic, Diagnostics, Position, Severity};
-pub use load::{LoadOptions, load, load_text};
+pub use load::{LoadOptions, load, load_parameters, load_text};
+pub use parameters::Parameter;
 pub use resolved::{Instance, LeftOut, Pipeline, Policy, Resources};
 pub use schema::schema;
 pub use suggest::suggest;

@@ -218,8 +218,9 @@ impl<'a> Reader<'a> {
     fn alias(&mut self, anchor: usize, span: Span) -> Result<Node, Diagnostic> {
         match self.anchors.get(&anchor) {
             Some(Some(node)) => {
-                let node = node.clone();
+                let mut node = node.clone();
                 self.count(size(&node), span)?;
+                node.mark_alias(span);
                 Ok(node)
             }
             _ => Err(self

@@ -9,7 +9,7 @@ use super::selection::{Choice, Part};
 use super::{Planned, State};
 use crate::device::DeviceSpec;
 use crate::pipeline::{Instance, Pipeline};
-use crate::step::{Digest, Key, Known};
+use crate::step::{Digest, Key, Known, Redaction};
 use crate::store::{Action, Damage, Dependencies, Object, Store};
 
 /// An instance's artifact, in the store.
@@ -109,7 +109,10 @@ impl<'a> Planner<'a> {
         let instance = &self.pipeline.instances[index];
         let (dependencies, pending) = match self.dependencies(index, made) {
             Ok(found) => found,
-            Err(error) => return decision(instance, State::Blocked, None, vec![error.to_string()]),
+            Err(error) => {
+                let reason = Redaction::of(&instance.settings).clean(&error.to_string());
+                return decision(instance, State::Blocked, None, vec![reason]);
+            }
         };
         if !pending.is_empty() {
             return self.decide_pending(index, made, &dependencies, &pending);
