@@ -12,7 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     (
         "cli",
-        &["steps", "report", "records", "execute", "plan", "pipeline", "store"],
+        &["steps", "report", "records", "execute", "plan", "pipeline", "store", "metrics"],
     ),
     ("records", &["execute", "plan", "pipeline", "store"]),
     (
@@ -30,7 +30,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("execute", &["plan", "pipeline", "store"]),
-    ("plan", &["pipeline", "store"]),
+    ("plan", &["pipeline", "store", "layout"]),
     ("pipeline", &[]),
     ("step", &[]),
     ("train", &["models", "kernels", "data"]),
@@ -40,10 +40,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("kernels", &[]),
     ("tokenizer", &["data"]),
     ("prompt", &["data"]),
-    ("report", &["metrics"]),
+    ("report", &["metrics", "layout"]),
     ("metrics", &[]),
     ("data", &[]),
     ("store", &[]),
+    ("layout", &[]),
     ("device", &[]),
     ("seed", &[]),
 ];

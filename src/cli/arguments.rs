@@ -22,6 +22,7 @@ use crate::report::Language;
   fragua run lab/pipeline.yaml         run what is not yet known; prints where the report is
   fragua plan lab/pipeline.yaml        what would run, and why
   fragua run lab/pipeline.yaml --set width=256
+  fragua score --references ref.txt system.txt
 
 Exit codes: 0 done, 1 a step failed, 2 the file or the command line is wrong, 130 interrupted."
 )]
@@ -106,10 +107,15 @@ Ctrl-C once stops after the next checkpoint, twice stops now; the same command g
     /// Show what would run, and why
     #[command(
         after_help = "States: cached (the result is known), run, maybe (it waits for an input that may come out
-as it once was), blocked (it cannot run).
+as it once was), blocked (it cannot run), skipped (not selected).
+
+Reasons are the differences from the nearest earlier entry; times are those of earlier attempts,
+scaled by the settings that tell the amount of work. `fragua explain FILE STEP` tells more of one.
 
 Examples:
   fragua plan lab.yaml
+  fragua plan lab.yaml --svg > plan.svg
+  fragua plan lab.yaml --json | jq -r '.instances[].state'
   fragua plan lab.yaml --set learning_rate=3e-4
   fragua plan lab.yaml --from tuned     of this step and what depends on it"
     )]
@@ -226,6 +232,17 @@ Examples:
   fragua repro lab.tar.gz --into elsewhere --json"
     )]
     Repro(ReproArguments),
+
+    /// Show everything that makes the key of a step, and why it would run or not
+    #[command(after_help = "Examples:
+  fragua explain lab.yaml tuned
+  fragua explain lab.yaml 'answers[model=tuned,shots=1]'
+  fragua explain lab.yaml tuned --set learning_rate=3e-4 --json")]
+    Explain(ExplainArguments),
+
+    /// Score texts against references, without a pipeline: what sacreBLEU and rouge-score do
+    #[command(after_help = super::score::EXAMPLES)]
+    Score(Box<super::score::ScoreArguments>),
 }
 
 /// A pipeline file and its parameters.
@@ -268,6 +285,40 @@ pub struct PlanArguments {
 
     #[command(flatten)]
     pub selection: SelectionArguments,
+
+    /// How many steps would run side by side, for the estimated time
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub jobs: NonZeroUsize,
+
+    #[command(flatten)]
+    pub picture: PictureArguments,
+}
+
+/// `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArguments {
+    #[command(flatten)]
+    pub pipeline: FileArguments,
+
+    /// The step, or one instance of it: `answers[model=tuned,shots=1]`
+    pub step: String,
+}
+
+/// What `plan` draws instead of listing it.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub struct PictureArguments {
+    /// Print the graph for Graphviz
+    #[arg(long, conflicts_with = "json")]
+    pub dot: bool,
+
+    /// Print the graph for Markdown
+    #[arg(long, conflicts_with = "json")]
+    pub mermaid: bool,
+
+    /// Print the graph as an SVG image
+    #[arg(long, conflicts_with = "json")]
+    pub svg: bool,
 }
 
 /// `run`.
@@ -466,31 +517,9 @@ fn jobs(text: &str) -> Result<Option<usize>, String> {
     }
 }
 
-/// Bytes: `8GiB`, `1.5 GB`, `500MB`, `1024`.
+/// Bytes, as a pipeline file writes them.
 fn size(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "" | "b" => 1.0,
-        "kb" => 1e3,
-        "mb" => 1e6,
-        "gb" => 1e9,
-        "tb" => 1e12,
-        "kib" => 1024.0,
-        "mib" => 1024.0 * 1024.0,
-        "gib" => 1024.0 * 1024.0 * 1024.0,
-        "tib" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
-        _ => return Err("write a size such as 8GiB or 500MB".into()),
-    };
-    let number: f64 = digits
-        .trim()
-        .parse()
-        .map_err(|_| "write a size such as 8GiB or 500MB")?;
-    let bytes = number * unit;
-    if !(1.0..=9e18).contains(&bytes) {
-        return Err("write a size such as 8GiB or 500MB".into());
-    }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
-    Ok(bytes as u64)
+    crate::pipeline::bytes(text).ok_or_else(|| "write a size such as 8GiB or 500MB".into())
 }
 
 fn language(text: &str) -> Result<Language, String> {

@@ -8,6 +8,7 @@ mod arguments;
 mod completions;
 mod devices;
 mod diff;
+mod explain;
 mod failure;
 mod gc;
 mod get;
@@ -23,6 +24,8 @@ mod run;
 mod runs;
 mod schema;
 mod scored;
+mod score;
+mod score_output;
 mod screen;
 mod show;
 mod table;
@@ -43,6 +46,7 @@ pub fn main() -> ExitCode {
     let Cli { global, command } = Cli::parse();
     let outcome = match command {
         Command::Run(arguments) => run::run(&global, &arguments),
+        Command::Explain(arguments) => explain::run(&global, &arguments),
         Command::Plan(arguments) => plan::run(&global, &arguments),
         Command::Validate(arguments) => validate::run(&global, &arguments),
         Command::Schema(arguments) => schema::run(&arguments),
@@ -60,6 +64,7 @@ pub fn main() -> ExitCode {
         Command::Gc(arguments) => gc::run(&global, &arguments),
         Command::Pack(arguments) => pack::run(&global, &arguments),
         Command::Repro(arguments) => repro::run(&global, &arguments),
+        Command::Score(arguments) => score::run(&global, &arguments),
     };
     ExitCode::from(outcome.unwrap_or_else(|error| failure::tell(&error, global.json)))
 }

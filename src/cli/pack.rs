@@ -1,5 +1,7 @@
 //! `fragua pack`.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use super::arguments::{Global, PackArguments};
@@ -32,7 +34,7 @@ pub fn run(global: &Global, arguments: &PackArguments) -> anyhow::Result<u8> {
         bytes(size)
     ));
     for file in packed.files.iter().filter(|file| file.packed.is_none()) {
-        let why = if file.role == Role::Data && !file.path.starts_with('/') {
+        let why = if file.role == Role::Data && Path::new(&file.path).is_relative() {
             "by its digest only: --with-data packs it"
         } else {
             "by its digest only: the pipeline names it by an absolute path"

@@ -100,10 +100,7 @@ fn named(input: &TraceInput) -> String {
 
 /// How it was made, in lines of at most `width`.
 fn about(node: &TraceNode, made: &Making, width: usize) -> Vec<String> {
-    let size = node
-        .bytes
-        .map(bytes)
-        .map_or_else(|| "no longer in the store".into(), |size| size);
+    let size = node.bytes.map_or_else(|| "no longer in the store".into(), bytes);
     let run = made
         .run
         .as_ref()

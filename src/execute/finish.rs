@@ -136,6 +136,7 @@ impl Coordinator<'_> {
             step: instance.step.clone(),
             instance: instance.name.clone(),
             dependencies: dependencies.clone(),
+            seed: dependencies.seed.as_ref().map(|_| instance.origins.seed.clone()),
             seconds: exit.seconds,
             peak_bytes: exit.peak_bytes,
             attempt: exit.attempt,

@@ -1,12 +1,15 @@
 //! Samples in, statistics kept: the streaming half of an evaluation.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::classes::{self, Labels};
+use super::resume::Resume;
 use super::samples::Row;
 use super::slices::{self, Field, Keys};
 use super::table::Column;
@@ -29,12 +32,17 @@ pub struct Scorer {
     fields: Vec<Field>,
     references: Option<ReferenceCount>,
     samples: usize,
+    /// What an earlier attempt computed.
+    resume: Option<Resume>,
     /// Buffers that threads take and give back.
     workspaces: Mutex<Vec<Workspace>>,
 }
 
 /// What a chunk of samples contributes.
-struct Chunk {
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Chunk {
+    /// How many samples it is of.
+    pub samples: usize,
     /// The metrics' statistics side by side, a row a sample.
     numbers: Vec<f64>,
     /// For each sample and each metric that counts different things, its keys.
@@ -66,6 +74,7 @@ impl Scorer {
             fields: Vec::new(),
             references: None,
             samples: 0,
+            resume: None,
             workspaces: Mutex::default(),
         }
     }
@@ -74,6 +83,18 @@ impl Scorer {
     pub fn sliced(mut self, fields: &[String]) -> Self {
         self.fields = fields.iter().cloned().map(Field::new).collect();
         self
+    }
+
+    /// The same, keeping what each sample contributes in a checkpoint folder as it goes, and taking from
+    /// there what an earlier attempt at the same evaluation kept. The second is how many samples that is.
+    ///
+    /// # Errors
+    /// When the folder cannot be read or written.
+    pub fn resuming(mut self, checkpoints: &Path) -> Result<(Self, usize), MetricsError> {
+        let resume = Resume::open(checkpoints)?;
+        let before = resume.samples();
+        self.resume = Some(resume);
+        Ok((self, before))
     }
 
     /// Adds samples, with their rows of the dataset where there are slices; gives them back with
@@ -143,6 +164,11 @@ impl Scorer {
         self.metrics.iter().map(|metric| metric.facts().name).collect()
     }
 
+    /// Whether every sample must have a reference.
+    pub fn needs_references(&self) -> bool {
+        self.labels.is_some() || self.metrics.iter().any(|metric| metric.needs_references())
+    }
+
     fn width(&self) -> usize {
         self.metrics.iter().map(|metric| metric.shape().width()).sum()
     }
@@ -166,12 +192,19 @@ impl Scorer {
         pairs: &[Pair<'_>],
         name: &(dyn Fn(usize) -> String + Sync),
     ) -> Result<Vec<Chunk>, MetricsError> {
-        let needs = self.labels.is_some() || self.metrics.iter().any(|metric| metric.needs_references());
+        let needs = self.needs_references();
         if let Some(index) = pairs.iter().position(|pair| needs && pair.references.is_empty()) {
             return Err(MetricsError::NoReference { id: name(index) });
         }
-        let chunks = pairs.par_chunks(CHUNK);
-        Ok(chunks.map(|pairs| self.chunk(pairs)).collect())
+        let chunks = pairs.par_chunks(CHUNK).enumerate();
+        let chunk = |(number, pairs): (usize, &[Pair<'_>])| match &self.resume {
+            Some(resume) => {
+                let first = self.samples + number * CHUNK;
+                resume.chunk(first, pairs.len(), || self.chunk(pairs))
+            }
+            None => Ok(self.chunk(pairs)),
+        };
+        chunks.map(chunk).collect()
     }
 
     fn chunk(&self, pairs: &[Pair<'_>]) -> Chunk {
@@ -203,6 +236,7 @@ impl Scorer {
             .is_some()
             .then(|| pairs.iter().map(|pair| classes::label(*pair)).collect());
         Chunk {
+            samples: pairs.len(),
             numbers,
             keys,
             labels: labels.unwrap_or_default(),
@@ -277,6 +311,18 @@ impl Scorer {
     /// # Errors
     /// When there were no samples.
     pub fn finish(self, seed: Seed) -> Result<Evaluated, MetricsError> {
+        self.end(Some(seed))
+    }
+
+    /// The same without intervals.
+    ///
+    /// # Errors
+    /// When there were no samples.
+    pub fn finish_without_intervals(self) -> Result<Evaluated, MetricsError> {
+        self.end(None)
+    }
+
+    fn end(self, seed: Option<Seed>) -> Result<Evaluated, MetricsError> {
         if self.samples == 0 {
             return Err(MetricsError::Empty);
         }

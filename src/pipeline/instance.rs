@@ -8,6 +8,7 @@ use super::check::{Fault, Finding, Mark, check};
 use super::diagnostic::Class;
 use super::file::{place, schema_value};
 use super::join::Row;
+use super::origin::{Origins, origins};
 use super::resolve::{Draft, Resolver};
 use super::source::Span;
 use super::tree::{Node, Replacement};
@@ -73,6 +74,10 @@ impl Resolver<'_> {
             shown,
             work: None,
             seed: variant.seed,
+            origins: Origins {
+                settings: origins(self.source, &variant.with),
+                ..variant.seed_origins.clone()
+            },
             policy: variant.policy,
             inputs,
             derived: false,
@@ -82,13 +87,14 @@ impl Resolver<'_> {
         if sound {
             match (kind.parse)(&draft.settings) {
                 Ok(work) => draft.work = Some(work),
-                Err(problem) => self.told(variant, &step.name, problem, Class::Shape),
+                Err(problem) => self.told(variant, step, problem, Class::Shape),
             }
         }
         if draft.left_out.is_none() {
-            self.derive(&mut draft, 0);
-            for problem in self.checked(&draft) {
-                self.told(variant, &step.name, problem, Class::Kind);
+            let found = self.checked(&draft);
+            self.derive(&mut draft, 0, &found);
+            for problem in found {
+                self.told(variant, step, problem, Class::Kind);
             }
         }
         self.add(draft)
@@ -125,11 +131,12 @@ impl Resolver<'_> {
     }
 
     /// A problem that a kind found, at its place.
-    fn told(&mut self, variant: &Variant, step: &str, problem: Problem, class: Class) {
+    fn told(&mut self, variant: &Variant, step: &StepDraft, problem: Problem, class: Class) {
+        let name = &step.name;
         let message = if problem.path.is_empty() {
-            format!("step `{step}`: {}", problem.message)
+            format!("step `{name}`: {}", problem.message)
         } else {
-            format!("`{}` of step `{step}`: {}", problem.path.join("."), problem.message)
+            format!("`{}` of step `{name}`: {}", problem.path.join("."), problem.message)
         };
         let fault = Fault {
             path: problem.path,
@@ -138,8 +145,11 @@ impl Resolver<'_> {
             message,
             help: problem.help,
         };
-        self.problems
-            .push(place(self.source, &variant.with, variant.outside, fault).class(class));
+        let mut told = place(self.source, &variant.with, variant.outside, fault).class(class);
+        for (path, text) in problem.notes {
+            told = told.label(variant.with.locate(&path).node.span, text);
+        }
+        self.problems.push(told.about(step.kind));
     }
 
     /// An instance as its reader sees it.
@@ -174,7 +184,8 @@ impl Resolver<'_> {
     }
 
     /// Adds the instances that a step has the engine add before it, each once for all who ask.
-    fn derive(&mut self, draft: &mut Draft, depth: usize) {
+    /// What `told` says already of the settings that they share is not told of them again.
+    fn derive(&mut self, draft: &mut Draft, depth: usize, told: &[Problem]) {
         let derived = draft.work.as_ref().map(|work| work.derived()).unwrap_or_default();
         for wanted in derived {
             let field = wanted.field;
@@ -184,10 +195,11 @@ impl Resolver<'_> {
                     input.text = format!("@{field}");
                     draft.inputs.push((index, input));
                 }
+                Err(problem) if told.iter().any(|earlier| earlier.message == problem.message) => {}
                 Err(problem) => {
                     let message = format!("step `{}`: {}", draft.step, problem.message);
                     let problem = self.source.error(draft.at, message).maybe_help(problem.help);
-                    self.problems.push(problem);
+                    self.problems.push(problem.class(Class::Kind).about(Some(draft.kind)));
                 }
             }
         }
@@ -225,6 +237,10 @@ impl Resolver<'_> {
             settings: wanted.with,
             work: Some(work),
             seed: owner.seed,
+            origins: Origins {
+                settings: BTreeMap::new(),
+                ..owner.origins.clone()
+            },
             policy: owner.policy,
             inputs: Vec::new(),
             derived: true,
@@ -244,7 +260,7 @@ impl Resolver<'_> {
                 }
             }
         }
-        self.derive(&mut draft, depth + 1);
+        self.derive(&mut draft, depth + 1, &[]);
         if let Some(problem) = self.checked(&draft).into_iter().next() {
             return Err(problem);
         }

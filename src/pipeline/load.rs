@@ -35,6 +35,7 @@ pub struct LoadOptions {
 pub fn load(path: &Path, options: &LoadOptions, kinds: &'static [Kind]) -> Result<Pipeline, Diagnostics> {
     let text = file_text(path).map_err(|Unreadable { at, message, help }| {
         let message = format!("cannot read the pipeline file: {message}");
+        let help = help.unwrap_or_else(|| "check the path; `fragua init` writes a first one".into());
         Diagnostics(vec![Diagnostic::whole(path, message).at(at).help(help)])
     })?;
     load_text(path, &text, options, kinds)
@@ -137,5 +138,6 @@ fn finished(draft: Draft, source: &Arc<Source>) -> Option<Instance> {
         derived: draft.derived,
         policy: draft.policy,
         at: source.position(draft.at.start),
+        origins: draft.origins,
     })
 }

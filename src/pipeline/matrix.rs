@@ -1,6 +1,6 @@
 //! A step's own matrix: every combination of its axes' values, the last axis turning fastest.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::diagnostic::Diagnostic;
@@ -27,6 +27,10 @@ pub(super) fn combinations(
         if all.len().saturating_mul(values.len()) > MAXIMUM_INSTANCES {
             let message = format!("the matrix of step `{step}` has more than {MAXIMUM_INSTANCES} combinations");
             problems.push(source.error(entry.key_span, message));
+            return Vec::new();
+        }
+        let width = all.first().map_or(0, Vec::len) + 1;
+        if !source.afford(all.len() * values.len() * width, entry.key_span, problems) {
             return Vec::new();
         }
         all = all
@@ -67,7 +71,7 @@ fn values(source: &Arc<Source>, step: &str, axis: &Entry, problems: &mut Vec<Dia
         }
     };
     let mut values: Vec<Node> = Vec::new();
-    let mut texts = HashSet::new();
+    let mut first_at = HashMap::new();
     for item in items {
         if matches!(item.content, Content::Unknown) {
             values.push(item.clone());
@@ -85,12 +89,13 @@ fn values(source: &Arc<Source>, step: &str, axis: &Entry, problems: &mut Vec<Dia
             );
             continue;
         };
-        if texts.contains(&text) {
+        if let Some(first) = first_at.get(&text) {
             let message = format!("axis `{}` of step `{step}` has the value `{text}` twice", axis.key);
-            problems.push(item.error(source, message).help("remove one of the two"));
+            let problem = item.error(source, message).label(*first, "first here");
+            problems.push(problem.help("remove one of the two"));
             continue;
         }
-        texts.insert(text);
+        first_at.insert(text, item.span);
         values.push(item.clone());
     }
     if values.is_empty() { unknown } else { values }

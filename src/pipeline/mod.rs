@@ -10,6 +10,7 @@
 //! The room knows kinds only through [`crate::step::Kind`]: the registry is passed in.
 
 mod border;
+mod budget;
 mod check;
 mod complaint;
 mod diagnostic;
@@ -21,6 +22,7 @@ mod join;
 mod load;
 mod matrix;
 mod meaning;
+mod origin;
 mod parameters;
 mod policy;
 mod quantity;
@@ -41,6 +43,8 @@ mod when;
 
 pub use diagnostic::{Class, Diagnostic, Diagnostics, Position, Severity};
 pub use load::{LoadOptions, load, load_text};
+pub use origin::{Origin, Origins, Place};
+pub use quantity::bytes;
 pub use resolved::{Instance, LeftOut, Pipeline, Policy, Resources};
 pub use schema::schema;
 pub use suggest::suggest;

@@ -76,6 +76,16 @@ impl Node {
         Self::new(span, content)
     }
 
+    /// Another content in this value's place.
+    pub fn holding(&self, content: Content) -> Self {
+        Self {
+            content,
+            span: self.span,
+            used: self.used,
+            set: self.set.clone(),
+        }
+    }
+
     pub fn entries(&self) -> &[Entry] {
         match &self.content {
             Content::Map(entries) => entries,

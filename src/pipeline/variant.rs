@@ -10,6 +10,7 @@ use super::check::{Finding, Mark, check};
 use super::diagnostic::Diagnostic;
 use super::file::{PipelineFile, place, schema_value};
 use super::matrix::{Combination, combinations, labels};
+use super::origin::Origins;
 use super::policy::REPEAT;
 use super::reference::{Reference, references};
 use super::resolved::Policy;
@@ -37,6 +38,10 @@ pub(super) struct StepDraft {
     pub name: String,
     /// Where its name stands.
     pub key: Span,
+    /// Where its kind stands, for notes.
+    pub uses: Span,
+    /// Where each axis of its own stands.
+    pub axes: Vec<(String, Span)>,
     pub kind: Option<&'static Kind>,
     /// Why it does not take part.
     pub left_out: Option<String>,
@@ -51,6 +56,8 @@ pub(super) struct Variant {
     /// Where faults of the settings as a whole are shown.
     pub outside: Span,
     pub seed: Seed,
+    /// Where that came from; no settings.
+    pub seed_origins: Origins,
     pub policy: Policy,
     pub references: Vec<Reference>,
     /// Where paths stand.
@@ -91,13 +98,19 @@ impl Drafter<'_> {
         });
         let combinations = combinations(self.source, &name, matrix.as_ref(), self.problems);
         let combinations = self.repeated(entry, combinations);
+        let source = self.source.clone();
         let variants = combinations
             .iter()
-            .map(|combination| self.variant(entry, schema.as_deref(), &place, combination))
+            .take_while(|_| !source.is_spent())
+            .map(|combination| self.variant(entry, kind.zip(schema.as_deref()), &place, combination))
             .collect();
+        let axes = entry.value.get("matrix").map(Node::entries).unwrap_or_default();
+        let axes = axes.iter().chain(entry.value.entry(REPEAT));
         StepDraft {
             name,
             key: entry.key_span,
+            uses: entry.value.get("uses").map_or(entry.key_span, |uses| uses.span),
+            axes: axes.map(|axis| (axis.key.clone(), axis.key_span)).collect(),
             kind,
             left_out,
             variants,
@@ -112,7 +125,13 @@ impl Drafter<'_> {
         }
     }
 
-    fn variant(&mut self, entry: &Entry, schema: Option<&Value>, step: &str, combination: &Combination) -> Variant {
+    fn variant(
+        &mut self,
+        entry: &Entry,
+        kind: Option<(&'static Kind, &Value)>,
+        step: &str,
+        combination: &Combination,
+    ) -> Variant {
         let scope = Scope {
             params: Some(self.params),
             matrix: Some(combination),
@@ -127,20 +146,23 @@ impl Drafter<'_> {
             Some((axis, number)) if axis == REPEAT && entry.value.get(REPEAT).is_some() => number.number(),
             _ => None,
         };
-        let seed = self.seed(entry, &scope, repetition.unwrap_or(1));
+        let (seed, seed_origins) = self.seed(entry, &scope, repetition.unwrap_or(1));
         let policy = self.policy(entry, &scope);
         let mut variant = Variant {
             axes: labels(combination),
             with,
             outside,
             seed,
+            seed_origins,
             policy,
             references: Vec::new(),
             paths: Vec::new(),
             sound: false,
         };
         // that `with` is no mapping is told by the structure check
-        if let (Some(schema), Content::Map(_)) = (schema, &variant.with.content) {
+        if let (Some((kind, schema)), Content::Map(_)) = (kind, &variant.with.content)
+            && !self.source.is_spent()
+        {
             let namer = |path: &[String]| match path {
                 [] => step.to_owned(),
                 path => format!("`{}` of {step}", path.join(".")),
@@ -148,11 +170,12 @@ impl Drafter<'_> {
             let outcome = check(schema, &variant.with, &namer);
             variant.sound = outcome.faults.is_empty() && !variant.with.has_unknown();
             for fault in outcome.faults {
-                self.problems.push(place(self.source, &variant.with, outside, fault));
+                let problem = place(self.source, &variant.with, outside, fault);
+                self.problems.push(problem.about(Some(kind)));
             }
             let (references, unreadable) = references(&variant.with, &outcome.findings);
             for finding in unreadable {
-                self.not_a_reference(&variant.with, &finding, step);
+                self.not_a_reference(&variant.with, &finding, step, kind);
                 variant.sound = false;
             }
             variant.references = references;
@@ -161,7 +184,7 @@ impl Drafter<'_> {
         variant
     }
 
-    fn not_a_reference(&mut self, with: &Node, finding: &Finding, step: &str) {
+    fn not_a_reference(&mut self, with: &Node, finding: &Finding, step: &str, kind: &Kind) {
         let node = with.locate(&finding.path).node;
         let text = node.text().unwrap_or_default();
         let field = finding.path.join(".");
@@ -173,7 +196,8 @@ impl Drafter<'_> {
         } else {
             "write a step's name: `base`, `dialogues.test`, `tuned[rate=0.1]`"
         };
-        self.problems.push(node.error(self.source, message).help(help));
+        let problem = node.error(self.source, message).help(help);
+        self.problems.push(problem.about(Some(kind)));
     }
 }
 

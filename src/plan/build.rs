@@ -110,6 +110,11 @@ pub fn build(pipeline: &Pipeline, store: &Store, device: &DeviceSpec) -> Plan {
 impl Planner<'_> {
     /// Plans what is wanted. The store is only looked at.
     pub fn plan(&self) -> Plan {
+        self.plan_with_artifacts().0
+    }
+
+    /// The same, with the artifacts that are known.
+    pub(super) fn plan_with_artifacts(&self) -> (Plan, Vec<Option<Arc<Made>>>) {
         let count = self.pipeline.instances.len();
         let mut made: Vec<Option<Arc<Made>>> = vec![None; count];
         let mut planned: Vec<Option<Planned>> = vec![None; count];
@@ -124,12 +129,13 @@ impl Planner<'_> {
             }
         }
         let instances: Vec<Planned> = planned.into_iter().flatten().collect();
-        Plan {
+        let plan = Plan {
             time: estimate(self.pipeline, &instances, self.jobs),
             instances,
             left_out: self.pipeline.left_out.clone(),
             warnings: warnings.concat(),
-        }
+        };
+        (plan, made)
     }
 
     /// What cannot be had blocks what reads it.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::decide::{Made, Planner};
 use super::input::{input_of, part_digest};
-use super::reason::{Difference, differences};
+use super::reason::{Difference, differences_from};
 use crate::pipeline::Instance;
 use crate::step::{ArtifactType, Digest, Input};
 use crate::store::{Action, Manifest};
@@ -64,7 +64,12 @@ impl Planner<'_> {
             Some(before) => changed_parts(producer.kind.output, input, &before, &now.object.manifest),
             None => "content".into(),
         };
-        let reasons = differences(&earlier.dependencies, &now.action.dependencies, &[]);
+        let reasons = differences_from(
+            earlier,
+            &now.action.dependencies,
+            now.action.seed.as_deref().unwrap_or("?"),
+            &[],
+        );
         let mut texts: Vec<String> = reasons.iter().take(NAMED).map(brief).collect();
         if reasons.len() > NAMED {
             texts.push(format!("{} more", reasons.len() - NAMED));

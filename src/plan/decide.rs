@@ -7,7 +7,7 @@ use super::build::Compared;
 use super::graph::{self, Graph};
 use super::history::{History, Nearest};
 use super::input::{described, input_of, inputs_of, lineage_of};
-use super::reason::{Difference, differences};
+use super::reason::{Difference, differences_from};
 use super::selection::{Choice, Part};
 use super::{Planned, State};
 use crate::device::DeviceSpec;
@@ -227,7 +227,7 @@ impl<'a> Planner<'a> {
             planned.reasons.push("never run".into());
             return;
         };
-        let mut found = differences(&action.dependencies, now, pending);
+        let mut found = differences_from(action, now, &instance.origins.seed, pending);
         self.tell_causes(index, made, &mut found);
         planned.reasons.extend(shown(&found));
         if !own {
@@ -272,7 +272,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Everything that an instance depends on, as far as it is known, and the fields that are not.
-    fn dependencies(
+    pub(super) fn dependencies(
         &self,
         index: usize,
         made: &[Option<Arc<Made>>],

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::store::Dependencies;
+use crate::store::{Action, Dependencies};
 
 /// One field in which two descriptions differ.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -80,6 +80,19 @@ pub fn differences(before: &Dependencies, now: &Dependencies, pending: &[String]
                 after: None,
                 text,
             });
+        }
+    }
+    found
+}
+
+/// The differences between an earlier action and the present, with seeds as files name them.
+pub(super) fn differences_from(before: &Action, now: &Dependencies, seed: &str, pending: &[String]) -> Vec<Difference> {
+    let mut found = differences(&before.dependencies, now, pending);
+    for difference in found.iter_mut().filter(|one| one.field == "seed") {
+        if let (Some(old), Some(_), Some(_)) = (&before.seed, &difference.before, &difference.after) {
+            difference.text = format!("seed {old} → {seed}");
+            difference.before = Some(old.clone().into());
+            difference.after = Some(seed.into());
         }
     }
     found

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::archive::{Expected, Packed, PackedFile, Role, changed, write};
+use super::archive::{changed, write};
+use super::packed::{Expected, Packed, PackedFile, Role};
 use super::trace::contents_of;
 use super::{Ending, PastRun, RecordsError};
 use crate::execute::ResolvedInstance;
@@ -32,6 +33,12 @@ pub fn pack(store: &Store, run: &PastRun, to: &Path, with_data: bool) -> Result<
             record.run
         ));
     };
+    if let Some(one) = record.instances.iter().find(|one| one.digest.is_none()) {
+        return question(format!(
+            "run {} was of a part of its pipeline ({} was not made): pack a run of the whole",
+            record.run, one.name
+        ));
+    }
     if to.exists() {
         return question(format!("{} is there already: name another file", to.display()));
     }
@@ -121,14 +128,17 @@ fn read_by(
         return Ok(Vec::new());
     }
     let key = run.instance(&instance.name).and_then(|one| one.key.as_deref());
-    let Some(key) = key else { return Ok(Vec::new()) }; // not chosen to be run
     let gone = || {
         RecordsError::Question(format!(
             "the store no longer says what {} read: run it again, and pack that run",
             instance.name
         ))
     };
-    let action = store.action_of(key)?.ok_or_else(gone)?;
+    let action = key
+        .map(|key| store.action_of(key))
+        .transpose()?
+        .flatten()
+        .ok_or_else(gone)?;
     let contents: BTreeMap<String, Digest> = contents_of(&action)
         .into_iter()
         .filter(|(.., is_file)| *is_file)

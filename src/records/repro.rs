@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::archive::{Packed, PackedFile, read};
+use super::archive::read;
 use super::compare::{environment, values};
 use super::difference::ValueDifference;
+use super::packed::{Packed, PackedFile};
 use super::{PastRun, RecordsError};
 use crate::step::Digest;
 
@@ -93,7 +94,7 @@ pub fn unpack(archive: &Path, to: &Path) -> Result<Packed, RecordsError> {
     }
     if !problems.is_empty() {
         return Err(RecordsError::Question(format!(
-            "{} has not the data of the run with it, and\n{}\nput the files there, or pack with `--with-data`",
+            "{} does not hold the data of the run, and\n{}\nput the files there, or pack with `--with-data`",
             archive.display(),
             problems.join("\n")
         )));

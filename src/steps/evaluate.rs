@@ -92,8 +92,10 @@ impl Evaluate {
                 "model",
                 "`generations` and `model` are two different evaluations",
             )
+            .also("generations", "the other one")
             .help("make two steps: one with `generations`, one with `model` and `data`")),
             (Some(_), None, Some(_)) => Err(Problem::at("data", "`data` goes with `model`, not with `generations`")
+                .also("generations", "these are scored")
                 .help("generations bring their references along; remove `data`")),
             (None, Some(_), None) => Err(Problem::at("model", "perplexity needs a text to measure on")
                 .help("add `data`, for example `data: stories.test`")),
@@ -132,7 +134,11 @@ impl Evaluate {
 
     /// Scores the generations of an artifact as they are read, into the folder of another.
     fn score(&self, context: &Context, generations: &Ref<Generations>) -> anyhow::Result<()> {
-        let mut scorer = Scorer::new(&self.names(), &self.settings()).sliced(&self.slices);
+        let scorer = Scorer::new(&self.names(), &self.settings()).sliced(&self.slices);
+        let (mut scorer, before) = scorer.resuming(&context.checkpoints)?;
+        if before > 0 {
+            context.info(format!("{before} samples were scored before"));
+        }
         let mut file = ScoresFile::create(&context.out)?;
         let mut done = 0;
         metrics::stream(context.path(generations), !self.slices.is_empty(), |samples, rows| {
@@ -339,6 +345,51 @@ mod tests {
             derived[0].with,
             json!({"data": "d.test", "tokenizer": "m.tokenizer", "fields": ["text"]})
         );
+    }
+
+    #[test]
+    fn an_interrupted_evaluation_goes_on_to_the_same_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let lines: String = (0..300)
+            .map(|number| {
+                let line = json!({"id": number, "prompt": "p", "output": format!("the cat {number} of {}", number % 7),
+                    "references": [format!("the cat of {}", number % 5)], "finish": "eos", "prompt_tokens": 1,
+                    "output_tokens": 2, "seed": 9, "row": {}});
+                format!("{line}\n")
+            })
+            .collect();
+        std::fs::write(folder.path().join("generations.jsonl"), lines).unwrap();
+        let step = parsed(json!({"generations": "a", "metrics": ["rouge", "bleu", "ter", "accuracy", "distinct2"]}));
+        let score = |checkpoints: &str, out: &str| {
+            let (checkpoints, out) = (folder.path().join(checkpoints), folder.path().join(out));
+            std::fs::create_dir_all(&checkpoints).unwrap();
+            std::fs::create_dir_all(&out).unwrap();
+            let scorer = Scorer::new(&step.names(), &step.settings());
+            let (mut scorer, before) = scorer.resuming(&checkpoints).unwrap();
+            let mut file = ScoresFile::create(&out).unwrap();
+            metrics::stream(folder.path(), false, |samples, rows| {
+                file.push(&scorer.add(samples, &rows)?)
+            })
+            .unwrap();
+            file.finish(&scorer.finish(crate::seed::Seed::root(1)).unwrap(), &step.settings())
+                .unwrap();
+            let read = |name: &str| std::fs::read(out.join(name)).unwrap();
+            (before, read("scores.json"), read("samples.jsonl"))
+        };
+        let (before, scores, samples) = score("one", "whole");
+        assert_eq!(before, 0);
+        // a kill cut the journal in its middle
+        let journal = std::fs::read(folder.path().join("one/statistics.journal")).unwrap();
+        std::fs::create_dir(folder.path().join("two")).unwrap();
+        std::fs::write(
+            folder.path().join("two/statistics.journal"),
+            &journal[..journal.len() / 2],
+        )
+        .unwrap();
+        let (before, again, of_samples) = score("two", "resumed");
+        assert!((64..300).contains(&before), "{before}");
+        assert!(again == scores && of_samples == samples);
+        assert_eq!(score("two", "known").0, 300);
     }
 
     #[test]

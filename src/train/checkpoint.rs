@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use safetensors::{Dtype, SafeTensors, View};
+use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 
 use super::error::TrainError;
@@ -105,9 +105,12 @@ pub(super) fn save(
     if let Some(best) = best {
         views.extend(views_of(model, "best", best.iter().cloned())?);
     }
-    safetensors::serialize_to_file(views, None, &tensors).map_err(|error| TrainError::Checkpoint {
-        path: new.clone(),
-        why: error.to_string(),
+    safetensors::serialize_to_file(views, None, &tensors).map_err(|error| match error {
+        SafeTensorError::IoError(error) => TrainError::io(&tensors)(error),
+        error => TrainError::Checkpoint {
+            path: new.clone(),
+            why: error.to_string(),
+        },
     })?;
     sync(&tensors)?;
 

@@ -1,9 +1,14 @@
 //! Integration tests: the real binary on tiny sizes. One binary, so that it links once.
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
+mod bombs;
+#[cfg(target_os = "linux")]
+mod campaign;
 mod careless;
 mod complaints;
 mod diagnostics;
+#[cfg(unix)]
+mod disks;
 mod faults;
 mod fuzz;
 mod gpu;
@@ -12,7 +17,14 @@ mod keys;
 mod life;
 mod memory;
 mod mutants;
+mod planning;
+mod records;
+mod score;
 mod report;
 mod settings;
 mod shipped;
 mod support;
+#[cfg(target_os = "linux")]
+mod terminals;
+#[cfg(target_os = "linux")]
+mod workers;
