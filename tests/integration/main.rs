@@ -12,6 +12,7 @@ mod disks;
 mod faults;
 mod fuzz;
 mod gpu;
+mod imports;
 mod key_lines;
 mod keys;
 mod life;
