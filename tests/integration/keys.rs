@@ -88,10 +88,18 @@ pub fn bases(kind: &str) -> Vec<Value> {
             json!({"data": "rows", "tokenizer": "words"}),
             json!({"data": "rows", "tokenizer": "words", "template": "prompt.jinja"}),
         ],
-        "pretrain" => vec![
-            json!({"data": "rows", "tokenizer": "words", "model": model, "train": {"updates": 50, "batch_size": 4, "warmup": 2}}),
-            json!({"data": "rows", "tokenizer": "words", "model": {"architecture": "gpt2", "width": 64}, "train": {"epochs": 2, "batch_tokens": 512, "learning_rate": 0.1}}),
-        ],
+        "pretrain" => {
+            let of = |model: Value, train: Value| json!({"data": "rows", "tokenizer": "words", "model": model, "train": train});
+            let short = json!({"updates": 50, "batch_size": 4, "warmup": 2});
+            let epochs = json!({"epochs": 2, "batch_tokens": 512, "learning_rate": 0.1});
+            let mut bases = vec![
+                of(model, short.clone()),
+                of(json!({"architecture": "gpt2", "width": 64}), epochs),
+            ];
+            let others = ["falcon", "palm", "t5", "transformer", "rnn"];
+            bases.extend(others.map(|name| of(json!({"architecture": name, "width": 64}), short.clone())));
+            bases
+        }
         "finetune" => vec![
             json!({"model": "base", "data": "rows", "template": "prompt.jinja", "train": {"updates": 50, "batch_size": 4, "warmup": 2}}),
             json!({"model": "base", "data": "rows", "template": "prompt.jinja", "train": {"epochs": 2, "batch_tokens": 512, "learning_rate": 0.1}}),
@@ -104,6 +112,7 @@ pub fn bases(kind: &str) -> Vec<Value> {
         ],
         "evaluate" => vec![
             json!({"generations": "answers"}),
+            json!({"generations": "answers", "bleu": {"smooth": "floor"}}),
             json!({"model": "base", "data": "rows.test"}),
         ],
         "report" => vec![json!({"scores": "scores"})],
@@ -298,11 +307,11 @@ fn every_setting_counts_or_the_page_says_why_not() {
             let load = |with: &Value| load(folder.path(), KINDS, kind.name, with);
             let counts = counts(&load, &bases(kind.name), &setting);
             // a line is about a setting, or about a group with all that is in it
-            let line = excused
-                .iter()
-                .find(|(line, _)| name == **line || name.starts_with(&format!("{line}.")));
+            let is_about = |line: &str| name == line || name.starts_with(&format!("{line}."));
+            let lines = excused.iter().filter(|(line, _)| is_about(line));
+            let line = lines.max_by_key(|(line, _)| line.len());
             let expected = match line.map(|(_, counts)| counts.as_str()) {
-                None => Counts::Always,
+                None | Some("always") => Counts::Always,
                 Some("never") => Counts::Never,
                 Some(_) => Counts::NotAlways,
             };
