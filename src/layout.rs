@@ -2,10 +2,15 @@
 //! the sources, long edges led around the boxes between, each row ordered by where its edges come
 //! from (Sugiyama's method).
 
-/// The width of a box.
-pub const WIDTH: f64 = 158.0;
-/// The height of a box.
-pub const HEIGHT: f64 = 58.0;
+/// How large all boxes are.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    /// From left to right.
+    pub width: f64,
+    /// From top to bottom.
+    pub height: f64,
+}
+
 /// The width of a lane in which an edge passes a row.
 const LANE: f64 = 18.0;
 const GAP_X: f64 = 18.0;
@@ -32,39 +37,42 @@ enum Slot {
 }
 
 impl Slot {
-    fn width(self) -> f64 {
+    fn width(self, size: Size) -> f64 {
         match self {
-            Self::Box(_) => WIDTH,
+            Self::Box(_) => size.width,
             Self::Lane(_) => LANE,
         }
     }
 }
 
 /// Places `boxes` boxes. Edges lead from lower to higher numbers, each once.
-pub fn layered(boxes: usize, edges: &[(usize, usize)]) -> Layout {
+pub fn layered(boxes: usize, edges: &[(usize, usize)], size: Size) -> Layout {
     let depth = depths(boxes, edges);
     let rows = ordered(&depth, edges);
-    let row_width = |row: &[Slot]| row.iter().map(|slot| slot.width() + GAP_X).sum::<f64>() - GAP_X;
+    let row_width = |row: &[Slot]| row.iter().map(|slot| slot.width(size) + GAP_X).sum::<f64>() - GAP_X;
     let total = rows.iter().map(|row| row_width(row)).fold(0.0, f64::max);
     let mut places = vec![(0.0, 0.0); boxes];
     let mut lanes: Vec<Vec<(f64, f64)>> = vec![Vec::new(); edges.len()];
     for (index, row) in rows.iter().enumerate() {
         let mut x = (total - row_width(row)) / 2.0;
         for slot in row {
-            let place = (1.0 + x + slot.width() / 2.0, 1.0 + index as f64 * (HEIGHT + GAP_Y));
+            let place = (
+                1.0 + x + slot.width(size) / 2.0,
+                1.0 + index as f64 * (size.height + GAP_Y),
+            );
             match slot {
                 Slot::Box(number) => places[*number] = place,
                 Slot::Lane(edge) => lanes[*edge].push(place),
             }
-            x += slot.width() + GAP_X;
+            x += slot.width(size) + GAP_X;
         }
     }
     let curves = edges.iter().zip(&lanes);
     Layout {
         width: total.max(0.0) + 2.0,
-        height: (rows.len() as f64 * (HEIGHT + GAP_Y) - GAP_Y).max(0.0) + 2.0,
+        height: (rows.len() as f64 * (size.height + GAP_Y) - GAP_Y).max(0.0) + 2.0,
         edges: curves
-            .map(|((from, to), lanes)| curve(places[*from], lanes, places[*to]))
+            .map(|((from, to), lanes)| curve(places[*from], lanes, places[*to], size.height))
             .collect(),
         boxes: places,
     }
@@ -82,8 +90,8 @@ fn depths(boxes: usize, edges: &[(usize, usize)]) -> Vec<usize> {
 }
 
 /// From the bottom of one box through lanes to the top of another.
-fn curve(from: (f64, f64), lanes: &[(f64, f64)], to: (f64, f64)) -> String {
-    let (mut x, mut y) = (from.0, from.1 + HEIGHT);
+fn curve(from: (f64, f64), lanes: &[(f64, f64)], to: (f64, f64), height: f64) -> String {
+    let (mut x, mut y) = (from.0, from.1 + height);
     let mut path = format!("M{x:.1} {y:.1}");
     let mut bend = |to_x: f64, to_y: f64, path: &mut String| {
         let middle = f64::midpoint(y, to_y);
@@ -94,7 +102,7 @@ fn curve(from: (f64, f64), lanes: &[(f64, f64)], to: (f64, f64)) -> String {
     };
     for (lane_x, lane_y) in lanes {
         bend(*lane_x, *lane_y, &mut path);
-        bend(*lane_x, lane_y + HEIGHT, &mut path);
+        bend(*lane_x, lane_y + height, &mut path);
     }
     bend(to.0, to.1 - 5.0, &mut path);
     path
@@ -166,14 +174,6 @@ fn ordered(depth: &[usize], edges: &[(usize, usize)]) -> Vec<Vec<Slot>> {
     rows
 }
 
-/// As much of a text as fits a box.
-pub fn shortened(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
-    }
-    text.chars().take(most - 1).chain(['…']).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,7 +191,12 @@ mod tests {
     #[test]
     fn boxes_do_not_overlap_and_nothing_is_a_drawing_too() {
         let edges: Vec<_> = (1..40).map(|to| (to / 3, to)).collect();
-        let layout = layered(40, &edges);
+        const WIDTH: f64 = 100.0;
+        let size = Size {
+            width: WIDTH,
+            height: 40.0,
+        };
+        let layout = layered(40, &edges, size);
         for (number, one) in layout.boxes.iter().enumerate() {
             for other in &layout.boxes[number + 1..] {
                 assert!(
@@ -201,6 +206,6 @@ mod tests {
             }
             assert!(one.0 >= WIDTH / 2.0 && one.0 + WIDTH / 2.0 <= layout.width);
         }
-        assert_eq!(layered(0, &[]).boxes.len(), 0);
+        assert_eq!(layered(0, &[], size).boxes.len(), 0);
     }
 }

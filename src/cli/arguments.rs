@@ -22,6 +22,7 @@ use crate::report::Language;
   fragua run lab/pipeline.yaml         run what is not yet known; prints where the report is
   fragua plan lab/pipeline.yaml        what would run, and why
   fragua run lab/pipeline.yaml --set width=256
+  fragua score --references ref.txt system.txt
 
 Exit codes: 0 done, 1 a step failed, 2 the file or the command line is wrong, 130 interrupted."
 )]
@@ -238,6 +239,10 @@ Examples:
   fragua explain lab.yaml 'answers[model=tuned,shots=1]'
   fragua explain lab.yaml tuned --set learning_rate=3e-4 --json")]
     Explain(ExplainArguments),
+
+    /// Score texts against references, without a pipeline: what sacreBLEU and rouge-score do
+    #[command(after_help = super::score::EXAMPLES)]
+    Score(Box<super::score::ScoreArguments>),
 }
 
 /// A pipeline file and its parameters.
@@ -512,31 +517,9 @@ fn jobs(text: &str) -> Result<Option<usize>, String> {
     }
 }
 
-/// Bytes: `8GiB`, `1.5 GB`, `500MB`, `1024`.
+/// Bytes, as a pipeline file writes them.
 fn size(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "" | "b" => 1.0,
-        "kb" => 1e3,
-        "mb" => 1e6,
-        "gb" => 1e9,
-        "tb" => 1e12,
-        "kib" => 1024.0,
-        "mib" => 1024.0 * 1024.0,
-        "gib" => 1024.0 * 1024.0 * 1024.0,
-        "tib" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
-        _ => return Err("write a size such as 8GiB or 500MB".into()),
-    };
-    let number: f64 = digits
-        .trim()
-        .parse()
-        .map_err(|_| "write a size such as 8GiB or 500MB")?;
-    let bytes = number * unit;
-    if !(1.0..=9e18).contains(&bytes) {
-        return Err("write a size such as 8GiB or 500MB".into());
-    }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
-    Ok(bytes as u64)
+    crate::pipeline::bytes(text).ok_or_else(|| "write a size such as 8GiB or 500MB".into())
 }
 
 fn language(text: &str) -> Result<Language, String> {

@@ -24,6 +24,8 @@ mod run;
 mod runs;
 mod schema;
 mod scored;
+mod score;
+mod score_output;
 mod screen;
 mod show;
 mod table;
@@ -62,6 +64,7 @@ pub fn main() -> ExitCode {
         Command::Gc(arguments) => gc::run(&global, &arguments),
         Command::Pack(arguments) => pack::run(&global, &arguments),
         Command::Repro(arguments) => repro::run(&global, &arguments),
+        Command::Score(arguments) => score::run(&global, &arguments),
     };
     ExitCode::from(outcome.unwrap_or_else(|error| failure::tell(&error, global.json)))
 }

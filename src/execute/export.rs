@@ -49,6 +49,7 @@ pub(super) fn export(
             let from = made.object.path.join(name);
             let text = fs::read_to_string(&from).map_err(StoreError::file("read", &from))?;
             let text = (options.with_facts)(&text, &facts(pipeline, record, folder)).map_err(ExecuteError::Page)?;
+            fs::create_dir_all(&to).map_err(StoreError::file("make", &to))?; // a report may be the page alone
             write_atomic(&to.join(name), text.as_bytes())?;
             page = Some(to.join(name).display().to_string());
         }

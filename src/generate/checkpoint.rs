@@ -72,6 +72,9 @@ mod tests {
             output_tokens: 4,
             seed: u64::MAX,
             shots_used: 1,
+            logprobs: Some(vec![-0.25, f32::MIN_POSITIVE]),
+            score: None,
+            alternatives: Vec::new(),
             row: serde_json::Map::new(),
         }
     }

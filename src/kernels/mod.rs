@@ -24,7 +24,7 @@ mod tests;
 pub use activation::{Activation, gelu, swiglu};
 pub use attention::{Heads, Scoring, attention, by_head, cross_attention, regroup, scored_attention};
 pub use cached_attention::{KeyValues, cached_attention, scored_cached_attention};
-pub use cross_entropy::{cross_entropy, linear_cross_entropy};
+pub use cross_entropy::{cross_entropy, linear_cross_entropy, smoothed_cross_entropy};
 pub use dropout::{Dropout, dropout};
 pub use embedding::embedding;
 pub use linear::{Orientation, joined_linear, linear};

@@ -64,6 +64,16 @@ impl Import {
         Ok(files)
     }
 
+    /// Whether all files that it consists of are there.
+    pub(super) fn whole(&self) -> bool {
+        self.files().is_ok_and(|files| files.iter().all(|path| path.is_file()))
+    }
+
+    /// Whether a file of this name belongs to a model, beside its weights.
+    pub(super) fn beside(name: &str) -> bool {
+        name == "config.json" || BESIDE.contains(&name)
+    }
+
     /// The folder of everything but, perhaps, the weights.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -85,7 +95,7 @@ impl Import {
                 continue;
             };
             let of_weights = name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json");
-            let small = name == "config.json" || BESIDE.contains(&name.as_str());
+            let small = Self::beside(&name);
             let to = match (&self.weights, of_weights) {
                 _ if small => out.join(name),
                 (Some(_), true) => out.join("model.safetensors"),

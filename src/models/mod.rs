@@ -12,6 +12,9 @@ mod error;
 mod falcon;
 mod files;
 mod gpt2;
+mod hub;
+#[cfg(test)]
+mod hub_tests;
 mod import;
 #[cfg(test)]
 mod import_tests;
@@ -33,6 +36,7 @@ pub use cache::Cache;
 pub use config::{Architecture, Layout, ModelConfig, SpecialIds};
 pub use error::ModelError;
 pub use files::{WeightFile, write_weights};
+pub use hub::{Hub, HubError, HubModel};
 pub use import::Import;
 pub use inputs::{Inputs, Sources};
 pub use model::Model;

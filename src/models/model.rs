@@ -17,7 +17,7 @@ use super::t5::T5;
 use super::transformer::Transformer;
 use super::{Cache, Inputs, LanguageModel, Layout, ModelConfig, ModelError, Pass, Sources, Weight, WeightFile};
 use crate::device::DeviceSpec;
-use crate::kernels::{Orientation, linear, linear_cross_entropy};
+use crate::kernels::{Orientation, linear, linear_cross_entropy, smoothed_cross_entropy};
 use crate::seed::Seed;
 
 /// A language model with its weights on one device: a decoder, with an encoder before it where the
@@ -161,6 +161,21 @@ impl Model {
     pub fn loss(&self, inputs: impl Into<Inputs>, targets: Tensor<2, Int>, dropout: Option<Seed>) -> Tensor<1> {
         let hidden = self.hidden(inputs.into(), dropout);
         linear_cross_entropy(hidden, self.network.output().value(), targets.flatten(0, 1))
+    }
+
+    /// [`Self::loss`] against targets a share `smoothing` of which is spread over the whole vocabulary.
+    pub fn smoothed_loss(
+        &self,
+        inputs: impl Into<Inputs>,
+        targets: Tensor<2, Int>,
+        smoothing: f64,
+        dropout: Option<Seed>,
+    ) -> Tensor<1> {
+        if smoothing == 0.0 {
+            return self.loss(inputs, targets, dropout);
+        }
+        let logits = self.head(self.hidden(inputs.into(), dropout));
+        smoothed_cross_entropy(logits, targets.flatten(0, 1), smoothing as f32)
     }
 
     fn hidden(&self, inputs: Inputs, dropout: Option<Seed>) -> Tensor<2> {

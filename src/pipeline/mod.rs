@@ -44,6 +44,7 @@ mod when;
 pub use diagnostic::{Class, Diagnostic, Diagnostics, Position, Severity};
 pub use load::{LoadOptions, load, load_text};
 pub use origin::{Origin, Origins, Place};
+pub use quantity::bytes;
 pub use resolved::{Instance, LeftOut, Pipeline, Policy, Resources};
 pub use schema::schema;
 pub use suggest::suggest;

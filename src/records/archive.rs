@@ -10,13 +10,9 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Component, Path};
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-
 use super::RecordsError;
 use super::gzip::{Compressor, Decompressor};
-use crate::execute::Facts;
-use crate::step::Digest;
+use super::packed::{Packed, PackedFile};
 
 /// The list's name in the archive.
 pub(super) const LIST: &str = "fragua.json";
@@ -24,73 +20,6 @@ pub(super) const LIST: &str = "fragua.json";
 const LIST_LIMIT: u64 = 64 << 20;
 /// No archive unpacks to more.
 const LIMIT: u64 = 256 << 30;
-
-/// What a packed run is: everything that is needed to run it again, and what must come out.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Packed {
-    /// Of this form.
-    pub version: u32,
-    /// The run.
-    pub run: String,
-    /// The name that the user gave it.
-    pub name: Option<String>,
-    /// The pipeline's name.
-    pub pipeline: String,
-    /// The pipeline's file in the archive.
-    pub file: String,
-    /// The parameters in force.
-    pub params: Map<String, Value>,
-    /// The device, as the command line spells it.
-    pub device: String,
-    /// Threads.
-    pub threads: usize,
-    /// Where it ran: versions, machine, commit.
-    pub environment: Facts,
-    /// The implementation version of each kind.
-    pub kinds: BTreeMap<String, u32>,
-    /// The files that it read, in the order of their paths.
-    pub files: Vec<PackedFile>,
-    /// What must come out.
-    pub instances: Vec<Expected>,
-}
-
-/// One file of a packed run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PackedFile {
-    /// From the archive's root; absolute if the pipeline names it so.
-    pub path: String,
-    /// What it is.
-    pub role: Role,
-    /// Its content.
-    pub digest: Digest,
-    /// Its bytes, of a file that is in the archive; null of one that is not.
-    pub packed: Option<u64>,
-}
-
-/// What a file is to a pipeline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// The pipeline is written in it.
-    Pipeline,
-    /// A step reads it: a template, a grammar, a tokenizer.
-    Template,
-    /// Rows of a dataset.
-    Data,
-}
-
-/// An instance's artifact.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Expected {
-    /// The instance.
-    pub name: String,
-    /// Its kind.
-    pub kind: String,
-    /// Its key.
-    pub key: String,
-    /// Its artifact.
-    pub digest: String,
-}
 
 /// The forms of archives.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -10,11 +10,11 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::trace::contents_of;
+use super::needs::Needs;
 use super::{Ending, PastRun, RecordsError, all};
 use crate::execute::{Exit, Task, WorkOutcome};
 use crate::step::Digest;
-use crate::store::{Action, Contents, Store, Sweep, Work};
+use crate::store::{Action, Store, Sweep, Work};
 
 /// How much to keep.
 #[derive(Clone, Copy, Debug)]
@@ -254,7 +254,7 @@ fn unfinished(work: &[Work], needs: &mut Needs, keep: &Keep, found: &mut Garbage
             let task = task.unwrap_or_default();
             let inputs = task.inputs.into_values().filter_map(|input| input.digest);
             let ancestors = task.lineage.into_iter().filter_map(|one| one.digest);
-            needs.wanted.extend(inputs.chain(ancestors));
+            needs.all_that_leads_to(inputs.chain(ancestors).collect());
         }
     }
     resumed
@@ -271,81 +271,4 @@ struct Reads {
 #[derive(Deserialize)]
 struct Content {
     digest: Option<Digest>,
-}
-
-/// What is needed, and what follows from it.
-struct Needs {
-    actions: Vec<Action>,
-    contents: Contents,
-    keys: BTreeSet<Digest>,
-    objects: BTreeSet<Digest>,
-    /// Contents that something needed was made from, and that are not looked for yet.
-    wanted: Vec<Digest>,
-}
-
-impl Needs {
-    fn new(store: &Store) -> Result<Self, RecordsError> {
-        Ok(Self {
-            actions: store.actions()?,
-            contents: store.contents()?,
-            keys: BTreeSet::new(),
-            objects: BTreeSet::new(),
-            wanted: Vec::new(),
-        })
-    }
-
-    fn entry(&self, key: &Digest) -> Option<&Action> {
-        let at = self.actions.binary_search_by(|action| action.key.cmp(key)).ok()?;
-        Some(&self.actions[at])
-    }
-
-    fn run(&mut self, run: &PastRun) {
-        for one in &run.record.instances {
-            let digest = |text: &Option<String>| {
-                let text = text.clone()?;
-                serde_json::from_value(serde_json::Value::String(text)).ok()
-            };
-            self.keys.extend(digest(&one.key));
-            self.objects.extend(digest(&one.digest));
-        }
-    }
-
-    /// A needed entry needs its object, and what it was made from. What a kept run has is there already,
-    /// with its entries; of anything else, all that leads to it is kept, since it is not known here
-    /// which of several the next run finds.
-    fn follow(&mut self) {
-        let outputs: BTreeMap<Digest, Vec<usize>> = self.by_output();
-        let mut followed = BTreeSet::new();
-        loop {
-            for action in &self.actions {
-                if self.keys.contains(&action.key) && followed.insert(action.key.clone()) {
-                    self.objects.insert(action.output.clone());
-                    let inputs = contents_of(action).into_iter().filter(|(.., is_file)| !is_file);
-                    self.wanted.extend(inputs.map(|(_, content, _)| content));
-                }
-            }
-            if self.wanted.is_empty() {
-                return;
-            }
-            for content in std::mem::take(&mut self.wanted) {
-                let places = self.contents.places(&content);
-                if places.iter().any(|place| self.objects.contains(&place.object)) {
-                    continue;
-                }
-                for place in places {
-                    self.objects.insert(place.object.clone());
-                    let leading = outputs.get(&place.object).into_iter().flatten();
-                    self.keys.extend(leading.map(|index| self.actions[*index].key.clone()));
-                }
-            }
-        }
-    }
-
-    fn by_output(&self) -> BTreeMap<Digest, Vec<usize>> {
-        let mut outputs: BTreeMap<Digest, Vec<usize>> = BTreeMap::new();
-        for (index, action) in self.actions.iter().enumerate() {
-            outputs.entry(action.output.clone()).or_default().push(index);
-        }
-        outputs
-    }
 }

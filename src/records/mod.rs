@@ -12,7 +12,9 @@ mod garbage;
 mod get;
 mod gzip;
 mod meant;
+mod needs;
 mod pack;
+mod packed;
 mod past;
 mod repro;
 mod scores;
@@ -21,7 +23,6 @@ mod story;
 mod tests;
 mod trace;
 
-pub use archive::{Expected, Packed, PackedFile, Role};
 pub use compare::compare;
 pub use damage::{Health, Touched, health};
 pub use difference::{
@@ -32,6 +33,7 @@ pub use error::RecordsError;
 pub use garbage::{Garbage, Item, Keep, Reason, garbage};
 pub use get::{Wanted, copy, empty_or_absent, wanted};
 pub use pack::pack;
+pub use packed::{Expected, Packed, PackedFile, Role};
 pub use past::{Ending, PastRun, all, find};
 pub use repro::{Other, Repetition, repetition, unpack};
 pub use scores::{ScoreRow, headline};

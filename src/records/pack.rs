@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::archive::{Expected, Packed, PackedFile, Role, changed, write};
+use super::archive::{changed, write};
+use super::packed::{Expected, Packed, PackedFile, Role};
 use super::trace::contents_of;
 use super::{Ending, PastRun, RecordsError};
 use crate::execute::ResolvedInstance;

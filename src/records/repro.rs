@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::archive::{Packed, PackedFile, read};
+use super::archive::read;
 use super::compare::{environment, values};
 use super::difference::ValueDifference;
+use super::packed::{Packed, PackedFile};
 use super::{PastRun, RecordsError};
 use crate::step::Digest;
 

@@ -3,9 +3,17 @@
 use serde::Serialize;
 
 use super::material::Material;
+use super::panels::shortened;
 use super::steps::{self, StepGroup};
 use super::words::Words;
-use crate::layout::{HEIGHT, WIDTH, layered, shortened};
+use crate::layout::{Size, layered};
+
+const WIDTH: f64 = 158.0;
+const HEIGHT: f64 = 58.0;
+const SIZE: Size = Size {
+    width: WIDTH,
+    height: HEIGHT,
+};
 
 /// The drawing.
 #[derive(Serialize)]
@@ -55,7 +63,7 @@ pub(super) fn draw(material: &Material, words: &Words) -> Drawing {
     edges.sort_unstable();
     edges.dedup();
 
-    let layout = layered(report + 1, &edges);
+    let layout = layered(report + 1, &edges, SIZE);
     let node = |index: usize| {
         let (x, y) = layout.boxes[index];
         let (x, width, height) = (x - WIDTH / 2.0, WIDTH, HEIGHT);

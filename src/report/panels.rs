@@ -12,7 +12,6 @@ use super::lines::{About, LineChart, Series, Stroke};
 use super::material::{GENERATIONS, Group, Material, System};
 use super::ranking;
 use super::words::Words;
-use crate::layout::shortened;
 use crate::metrics::{Facts, Range};
 
 /// Systems in a chart: more would be a wall. The table has all of them.
@@ -364,4 +363,12 @@ fn map(group: &Group, metric: Facts, words: &Words) -> Option<Map> {
             })
             .collect(),
     })
+}
+
+/// As much of a text as fits.
+pub(super) fn shortened(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most - 1).chain(['…']).collect()
 }

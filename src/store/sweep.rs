@@ -1,7 +1,7 @@
 //! Taking things out of a store, so that it is whole after a `kill -9` at any instruction.
 //!
-//! Runs go first, then entries, then attempts, then objects: nothing that is still there ever refers
-//! to what is gone. A folder is renamed aside by one rename and only then removed; what is left aside
+//! Runs go first, then attempts, then entries, then objects: nothing that is still there ever refers
+//! to what is gone, and no attempt without its entry looks like work that nobody lived to enter. A folder is renamed aside by one rename and only then removed; what is left aside
 //! by a sweep that was killed goes with the next one. Who sweeps has the store alone
 //! ([`Store::alone`]).
 
@@ -128,15 +128,15 @@ impl Store {
         for run in &sweep.runs {
             self.put_aside(&self.run_path(run))?;
         }
+        for key in &sweep.attempts {
+            self.put_aside(&self.attempts_path(key))?;
+        }
         for key in &sweep.actions {
             remove_file(&self.action_path(key))?;
         }
         if !sweep.actions.is_empty() {
             // on the disk before the objects that they name are gone
             sync_folder(&self.root().join("actions"))?;
-        }
-        for key in &sweep.attempts {
-            self.put_aside(&self.attempts_path(key))?;
         }
         for object in &sweep.objects {
             self.put_aside(&self.object_path(object))?;

@@ -3,9 +3,10 @@
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::batches::Batch;
+use super::batches::{Batch, Reading};
 use super::error::TrainError;
-use super::examples::{Examples, Overlong};
+use super::examples::{Examples, Overlong, Taking};
+use super::objective::Objectives;
 use super::windows::side_by_side;
 use crate::data::tokens::TokenFile;
 use crate::models::Model;
@@ -91,6 +92,8 @@ pub enum Split<'a> {
     },
     /// Prompts and answers.
     Examples(Examples<'a>),
+    /// Text of which something is hidden.
+    Hidden(Objectives<'a>),
 }
 
 impl<'a> Split<'a> {
@@ -102,12 +105,20 @@ impl<'a> Split<'a> {
         tokens: &'a TokenFile,
         place: &str,
         model: &Model,
-        context: usize,
+        taking: impl Into<Taking>,
         overlong: Overlong,
     ) -> Result<Self, TrainError> {
         fits(tokens, place, model)?;
+        let taking = Taking {
+            reading: Reading::of(model),
+            ..taking.into()
+        };
+        let context = taking.context;
         if tokens.loss_spans().is_some() {
-            return Ok(Self::Examples(Examples::of(tokens, place, context, overlong)?));
+            return Ok(Self::Examples(Examples::of(tokens, place, taking, overlong)?));
+        }
+        if taking.reading != Reading::OneSequence {
+            return Err(TrainError::NoSource { place: place.into() });
         }
         if tokens.len() < 2 {
             return Err(TrainError::TooFewTokens {
@@ -123,6 +134,7 @@ impl<'a> Split<'a> {
         match self {
             Self::Text { context, .. } => *context,
             Self::Examples(examples) => examples.longest(),
+            Self::Hidden(objectives) => objectives.longest(),
         }
     }
 
@@ -163,6 +175,7 @@ impl<'a> Split<'a> {
         match self {
             Self::Text { tokens, context } => over(&mut side_by_side(tokens, *context, batch)),
             Self::Examples(examples) => over(&mut examples.by_length(batch)),
+            Self::Hidden(objectives) => over(&mut objectives.side_by_side(batch)),
         }
     }
 }

@@ -44,7 +44,7 @@ pub const WORLD: World = World {
         "tokenizer.json",
         "tokens.json",
         "imported",
-        "brought",
+        "imported/other",
     ],
 };
 
@@ -71,6 +71,7 @@ fn others() -> Value {
 /// Settings from which each kind's others can be reached by changing one.
 pub fn bases(kind: &str) -> Vec<Value> {
     let model = json!({"architecture": "llama", "layers": 2, "heads": 4, "width": 64, "context": 64});
+    let pretrain = |objective: &str, model: Value| json!({"data": "rows", "tokenizer": "words", "objective": objective, "model": model, "train": {"updates": 5}});
     match kind {
         "dataset" => vec![
             json!({"files": "rows.jsonl"}),
@@ -88,27 +89,28 @@ pub fn bases(kind: &str) -> Vec<Value> {
             json!({"data": "rows", "tokenizer": "words"}),
             json!({"data": "rows", "tokenizer": "words", "template": "prompt.jinja"}),
         ],
-        "pretrain" => {
-            let of = |model: Value, train: Value| json!({"data": "rows", "tokenizer": "words", "model": model, "train": train});
-            let short = json!({"updates": 50, "batch_size": 4, "warmup": 2});
-            let epochs = json!({"epochs": 2, "batch_tokens": 512, "learning_rate": 0.1});
-            let mut bases = vec![
-                of(model, short.clone()),
-                of(json!({"architecture": "gpt2", "width": 64}), epochs),
-            ];
-            let others = ["falcon", "palm", "t5", "transformer", "rnn"];
-            bases.extend(others.map(|name| of(json!({"architecture": name, "width": 64}), short.clone())));
-            bases
-        }
+        "pretrain" => vec![
+            json!({"data": "rows", "tokenizer": "words", "model": model, "train": {"updates": 50, "batch_size": 4, "warmup": 2}}),
+            json!({"data": "rows", "tokenizer": "words", "model": {"architecture": "gpt2", "width": 64}, "train": {"epochs": 2, "batch_tokens": 512, "learning_rate": 0.1}}),
+            pretrain("span_corruption", json!({"architecture": "t5"})),
+            pretrain("prefix", json!({"architecture": "transformer"})),
+            pretrain("causal", json!({"architecture": "falcon"})),
+            pretrain("causal", json!({"architecture": "rnn"})),
+            json!({"data": "rows", "tokenizer": "words", "objective": "sequences", "template": "prompt.jinja", "train": {"updates": 5}}),
+        ],
+        "model" => vec![
+            json!({"path": "imported"}),
+            json!({"hub": format!("org/name@{}", "a1".repeat(20))}),
+        ],
         "finetune" => vec![
             json!({"model": "base", "data": "rows", "template": "prompt.jinja", "train": {"updates": 50, "batch_size": 4, "warmup": 2}}),
             json!({"model": "base", "data": "rows", "template": "prompt.jinja", "train": {"epochs": 2, "batch_tokens": 512, "learning_rate": 0.1}}),
         ],
-        "model" => vec![json!({"path": "imported"})],
         "quantize" => vec![json!({"model": "base", "format": "int8"})],
         "generate" => vec![
             json!({"model": "base", "data": "rows.test", "prompt": {"template": "prompt.jinja"}}),
             json!({"model": "base", "data": "rows.test", "prompt": {"template": "prompt.jinja", "shots": 2, "examples": "rows.train"}, "sampling": {"temperature": 0.7}}),
+            json!({"model": "base", "data": "rows.test", "prompt": {"template": "prompt.jinja"}, "sampling": {"num_beams": 3}}),
         ],
         "evaluate" => vec![
             json!({"generations": "answers"}),
@@ -133,10 +135,9 @@ pub fn folder() -> Sandbox {
     );
     sandbox.write("tokenizer.json", "{}");
     sandbox.write("tokens.json", "{ }");
-    for name in ["imported", "brought"] {
-        std::fs::create_dir(sandbox.path().join(name)).unwrap();
-        for file in ["config.json", "tokenizer.json", "model.safetensors"] {
-            sandbox.write(&format!("{name}/{file}"), name);
+    for (folder, content) in [("imported", "{}"), ("imported/other", "{ }")] {
+        for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+            sandbox.write(&format!("{folder}/{name}"), content);
         }
     }
     sandbox

@@ -204,6 +204,33 @@ fn a_worker_waits_for_an_earlier_one_and_says_for_whom() {
 }
 
 #[test]
+fn a_timeout_is_a_failed_attempt_and_its_retry_goes_on_from_the_checkpoint() {
+    let sandbox = Sandbox::tiny();
+    sandbox.edit(
+        "  base:\n    uses: pretrain\n",
+        "  base:\n    uses: pretrain\n    timeout: 2s\n    retries: 2\n",
+    );
+    let endless = ["--set", "updates=100000000"];
+    let outcome = sandbox.try_run(&endless);
+    assert_eq!(outcome.code, Some(1), "{}{}", outcome.out, outcome.err);
+    let events = outcome.out.lines().map(|line| serde_json::from_str(line).unwrap());
+    let events: Vec<Value> = events.collect();
+    let retries = events.iter().filter(|event| event["event"] == "retry");
+    let retries: Vec<_> = retries
+        .map(|retry| (retry["attempt"].clone(), retry["left"].clone()))
+        .collect();
+    assert_eq!(retries, [(1.into(), 1.into()), (2.into(), 0.into())]);
+    let failed = events.iter().find(|event| event["event"] == "failed").unwrap();
+    assert_eq!(
+        failed["message"],
+        "its timeout of 2 s was over: it stopped after a checkpoint"
+    );
+    assert!(outcome.out.contains("going on after update"), "{}", outcome.out);
+    let again = sandbox.plan(&endless);
+    assert_eq!(again["base"], "run");
+}
+
+#[test]
 fn parts_of_a_pipeline() {
     let sandbox = Sandbox::tiny();
     let refused = sandbox.try_run(&["--only", "tuned"]);

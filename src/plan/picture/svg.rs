@@ -1,9 +1,12 @@
 //! SVG: one file that needs nothing else, in the reader's light or dark colours.
 
 use super::graph::{Graph, Node, STATES, colours};
-use crate::layout::{HEIGHT, WIDTH, layered, shortened};
+use crate::layout::{Size, layered};
 use crate::plan::{Plan, State};
 
+/// A box.
+const WIDTH: f64 = 148.0;
+const HEIGHT: f64 = 44.0;
 /// Around everything.
 const MARGIN: f64 = 16.0;
 /// The line above the graph: the pipeline and the states.
@@ -18,7 +21,14 @@ const STYLE: &str = "text{font:12px system-ui,sans-serif;fill:#1c2430}.name{font
 /// The plan as an SVG image.
 pub fn svg(name: &str, plan: &Plan) -> String {
     let graph = Graph::of(plan);
-    let layout = layered(graph.nodes.len(), &graph.edges);
+    let layout = layered(
+        graph.nodes.len(),
+        &graph.edges,
+        Size {
+            width: WIDTH,
+            height: HEIGHT,
+        },
+    );
     let present: Vec<(State, usize)> = STATES
         .into_iter()
         .map(|state| (state, plan.count(state)))
@@ -108,6 +118,14 @@ fn rectangle(state: State, x: f64, y: f64, width: f64, height: f64) -> String {
         "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width}\" height=\"{height}\" rx=\"4\" \
          fill=\"{fill}\" stroke=\"{border}\" stroke-width=\"1.4\"/>"
     )
+}
+
+/// As much of a text as fits a box.
+fn shortened(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most - 1).chain(['…']).collect()
 }
 
 /// Text within XML.

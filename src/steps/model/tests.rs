@@ -49,3 +49,16 @@ fn what_is_missing_is_said_before_anything_runs() {
     std::fs::write(dir.path().join("model.safetensors"), "").unwrap();
     assert!(problem(dir.path()).contains("tokenizer.json"));
 }
+
+#[test]
+fn one_source_is_named() {
+    let paths = |with: serde_json::Value| -> Vec<String> {
+        let problems = (KIND.parse)(&with).unwrap().check(&[]);
+        problems.iter().map(|problem| problem.path.join(".")).collect()
+    };
+    assert_eq!(paths(json!({})), [""]);
+    assert_eq!(paths(json!({"path": "/none", "hub": "a/b"})), [""]);
+    assert_eq!(paths(json!({"hub": "a/b/c"})), ["hub"]);
+    assert!(paths(json!({"hub": "a/b@v1", "token": "MY_TOKEN"})).is_empty());
+    assert_eq!(paths(json!({"path": "/none", "token": "MY_TOKEN"})), ["path", "token"]);
+}
