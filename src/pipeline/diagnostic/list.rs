@@ -32,8 +32,12 @@ impl Diagnostics {
                 }
                 Entry::Occupied(place) => {
                     let first: &mut Diagnostic = &mut list[*place.get()];
-                    let again = one.alias.filter(|alias| first.labels.iter().all(|(span, _)| span != alias));
-                    first.labels.extend(again.map(|alias| (alias, "used here too".to_owned())));
+                    let again = one
+                        .alias
+                        .filter(|alias| first.labels.iter().all(|(span, _)| span != alias));
+                    first
+                        .labels
+                        .extend(again.map(|alias| (alias, "used here too".to_owned())));
                 }
             }
         }
