@@ -8,6 +8,7 @@ mod artifact;
 mod context;
 mod environment;
 mod event;
+mod journal;
 mod key;
 mod reference;
 
@@ -15,8 +16,9 @@ pub use artifact::{
     ArtifactType, Dataset, Generations, Model, Report, Scores, Tokenizer, TokenizerOrModel, Tokens, Typed,
 };
 pub use context::{Ancestor, Context, Input, Interrupted};
-pub use environment::{EnvironmentError, Redaction, SECRET_MARK, Secret, is_variable, variable, variables};
+pub use environment::{EnvironmentError, Redaction, SECRET_MARK, Secret, expanded, is_variable, variable, variables};
 pub use event::Event;
+pub use journal::Journal;
 pub use key::{Digest, Key, KeyError, Known, files_of};
 pub use reference::{ARTIFACT_MARK, FilePath, PATH_MARK, Ref, Refs, axes_label};
 

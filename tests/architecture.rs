@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 /// the rooms that stand below it.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
-    ("cli", &["steps", "records", "execute", "plan", "pipeline", "store"]),
+    (
+        "cli",
+        &["steps", "report", "records", "execute", "plan", "pipeline", "store"],
+    ),
     ("records", &["execute", "plan", "pipeline", "store"]),
     (
         "steps",
@@ -27,7 +30,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("execute", &["plan", "pipeline", "store"]),
-    ("plan", &["pipeline", "store"]),
+    ("plan", &["pipeline", "store", "layout"]),
     ("pipeline", &[]),
     ("step", &[]),
     ("train", &["models", "kernels", "data"]),
@@ -37,10 +40,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("kernels", &[]),
     ("tokenizer", &["data"]),
     ("prompt", &["data"]),
-    ("report", &["metrics"]),
+    ("report", &["metrics", "layout"]),
     ("metrics", &[]),
     ("data", &[]),
     ("store", &[]),
+    ("layout", &[]),
     ("device", &[]),
     ("seed", &[]),
 ];

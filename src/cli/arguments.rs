@@ -2,11 +2,13 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::device::DeviceSpec;
+use crate::report::Language;
 
 /// Runs language-model experiments from a YAML file: the steps, what they read from each other, and
 /// nothing else.
@@ -68,6 +70,20 @@ fn device(text: &str) -> Result<DeviceSpec, String> {
     DeviceSpec::parse(text).map_err(|error| error.to_string())
 }
 
+fn age(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no age: write a number and w, d, h or m, for example 30d");
+    let unit = text.chars().next_back().ok_or_else(wrong)?;
+    let seconds = match unit {
+        'w' => 7 * 86_400,
+        'd' => 86_400,
+        'h' => 3600,
+        'm' => 60,
+        _ => return Err(wrong()),
+    };
+    let count: u32 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| wrong())?;
+    Ok(Duration::from_secs(u64::from(count) * seconds))
+}
+
 fn run_name(text: &str) -> Result<String, String> {
     crate::store::check_run_name(text).map(|()| text.to_owned())
 }
@@ -92,10 +108,15 @@ Ctrl-C once stops after the next checkpoint, twice stops now; the same command g
     /// Show what would run, and why
     #[command(
         after_help = "States: cached (the result is known), run, maybe (it waits for an input that may come out
-as it once was), blocked (it cannot run).
+as it once was), blocked (it cannot run), skipped (not selected).
+
+Reasons are the differences from the nearest earlier entry; times are those of earlier attempts,
+scaled by the settings that tell the amount of work. `fragua explain FILE STEP` tells more of one.
 
 Examples:
   fragua plan lab.yaml
+  fragua plan lab.yaml --svg > plan.svg
+  fragua plan lab.yaml --json | jq -r '.instances[].state'
   fragua plan lab.yaml --set learning_rate=3e-4
   fragua plan lab.yaml --from tuned     of this step and what depends on it"
     )]
@@ -130,7 +151,7 @@ Examples:
   fragua show --json")]
     Show(ShowArguments),
 
-    /// Digest every object in the store again
+    /// Digest every object in the store again; name damage and the runs that it touches
     Verify,
 
     /// Do the work of one attempt (started by `run`)
@@ -157,6 +178,68 @@ newest one's), or `last`.")]
   fragua diff 20260130 last
   fragua diff baseline wider --json | jq .scores")]
     Diff(DiffArguments),
+
+    /// Compare runs in one page
+    #[command(after_help = "Examples:
+  fragua report 20260130 last
+  fragua report baseline wider deeper --baseline run=baseline --out reports/sizes")]
+    Report(ReportArguments),
+
+    /// Show where an artifact came from, down to the files that were read
+    #[command(after_help = "Examples:
+  fragua trace last:report
+  fragua trace \"best:answers[model=tuned,shots=1]\"
+  fragua trace 8c433e3a
+  fragua trace reports/lab/scores.csv
+  fragua trace last:base --json")]
+    Trace(TraceArguments),
+
+    /// Copy an artifact out of the store
+    #[command(after_help = "Examples:
+  fragua get last tuned model                            a model directory
+  fragua get best \"answers[model=tuned,shots=1]\" answers
+  fragua get last rows.train rows                        one part of a dataset
+  fragua get last base.tokenizer tokenizer")]
+    Get(GetArguments),
+
+    /// Show what nobody needs any more, and delete it when told to
+    #[command(
+        after_help = "Kept are runs in flight, named runs (`run --name`), the last runs of each pipeline and the last one
+that was done, with everything that they made or used; and unfinished work with what it reads.
+Reports that were exported are not touched.
+
+Examples:
+  fragua gc                                  what would go, why, and how much
+  fragua gc --yes
+  fragua gc --keep-last 1 --yes
+  fragua gc --keep-last 0 --older-than 30d   everything older that has no name
+  fragua gc --give-up 14d                    also checkpoints that nothing has touched for two weeks"
+    )]
+    Gc(GcArguments),
+
+    /// Pack a run into one file: pipeline, templates, versions, the digests of data and artifacts
+    #[command(after_help = "Examples:
+  fragua pack last lab.tar.gz
+  fragua pack best lab.tar --with-data")]
+    Pack(PackArguments),
+
+    /// Run a packed run again, in a folder of its own, and compare every digest
+    #[command(
+        after_help = "Without its data in the archive, put them into DIR first, at the paths that the message names.
+Exit code 0 only if everything is the same.
+
+Examples:
+  fragua repro lab.tar.gz
+  fragua repro lab.tar.gz --into elsewhere --json"
+    )]
+    Repro(ReproArguments),
+
+    /// Show everything that makes the key of a step, and why it would run or not
+    #[command(after_help = "Examples:
+  fragua explain lab.yaml tuned
+  fragua explain lab.yaml 'answers[model=tuned,shots=1]'
+  fragua explain lab.yaml tuned --set learning_rate=3e-4 --json")]
+    Explain(ExplainArguments),
 }
 
 /// A pipeline file and its parameters.
@@ -207,6 +290,40 @@ pub struct PlanArguments {
 
     #[command(flatten)]
     pub selection: SelectionArguments,
+
+    /// How many steps would run side by side, for the estimated time
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub jobs: NonZeroUsize,
+
+    #[command(flatten)]
+    pub picture: PictureArguments,
+}
+
+/// `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArguments {
+    #[command(flatten)]
+    pub pipeline: FileArguments,
+
+    /// The step, or one instance of it: `answers[model=tuned,shots=1]`
+    pub step: String,
+}
+
+/// What `plan` draws instead of listing it.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub struct PictureArguments {
+    /// Print the graph for Graphviz
+    #[arg(long, conflicts_with = "json")]
+    pub dot: bool,
+
+    /// Print the graph for Markdown
+    #[arg(long, conflicts_with = "json")]
+    pub mermaid: bool,
+
+    /// Print the graph as an SVG image
+    #[arg(long, conflicts_with = "json")]
+    pub svg: bool,
 }
 
 /// `run`.
@@ -289,6 +406,96 @@ pub struct DiffArguments {
     pub after: String,
 }
 
+/// `report`.
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// The runs; differences are counted from the first
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<String>,
+
+    /// Where the page is written to [default: compare-RUN-RUN in the reports' folder]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Where reports are written to
+    #[arg(long, value_name = "DIR", default_value = "reports")]
+    pub reports: PathBuf,
+
+    /// What differences are counted from: a value on an axis (repeatable) [default: the first run]
+    #[arg(long, value_name = "AXIS=VALUE", value_parser = assignment)]
+    pub baseline: Vec<(String, String)>,
+
+    /// The page's language: en or es
+    #[arg(long, value_name = "LANGUAGE", default_value = "en", value_parser = language)]
+    pub language: Language,
+}
+
+/// `trace`.
+#[derive(Debug, Args)]
+pub struct TraceArguments {
+    /// RUN:INSTANCE, a digest or its beginning, or a path: in the store, a copy, a report
+    pub artifact: String,
+}
+
+/// `get`.
+#[derive(Debug, Args)]
+pub struct GetArguments {
+    /// The run
+    pub run: String,
+
+    /// The step, instance, or part of one
+    pub step: String,
+
+    /// Where to: a folder that is empty or does not exist
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+}
+
+/// `gc`.
+#[derive(Debug, Args)]
+pub struct GcArguments {
+    /// Keep so many of the last runs of each pipeline
+    #[arg(long, value_name = "N", default_value = "5")]
+    pub keep_last: usize,
+
+    /// Keep younger runs as well: 30d (also w, h, m)
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub older_than: Option<Duration>,
+
+    /// Give up unfinished work that nothing has touched for so long
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub give_up: Option<Duration>,
+
+    /// Delete without asking
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// `pack`.
+#[derive(Debug, Args)]
+pub struct PackArguments {
+    /// The run; it must be done
+    pub run: String,
+
+    /// The archive to write: .tar or .tar.gz
+    pub file: PathBuf,
+
+    /// Pack the rows of datasets as well, not only their digests
+    #[arg(long)]
+    pub with_data: bool,
+}
+
+/// `repro`.
+#[derive(Debug, Args)]
+pub struct ReproArguments {
+    /// The archive
+    pub file: PathBuf,
+
+    /// Where to: a folder that does not exist, is empty, or holds the data [default: the archive's name]
+    #[arg(long, value_name = "DIR")]
+    pub into: Option<PathBuf>,
+}
+
 /// `worker`.
 #[derive(Debug, Args)]
 pub struct WorkerArguments {
@@ -315,31 +522,17 @@ fn jobs(text: &str) -> Result<Option<usize>, String> {
     }
 }
 
-/// Bytes: `8GiB`, `1.5 GB`, `500MB`, `1024`.
+/// Bytes, as a pipeline file writes them.
 fn size(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "" | "b" => 1.0,
-        "kb" => 1e3,
-        "mb" => 1e6,
-        "gb" => 1e9,
-        "tb" => 1e12,
-        "kib" => 1024.0,
-        "mib" => 1024.0 * 1024.0,
-        "gib" => 1024.0 * 1024.0 * 1024.0,
-        "tib" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
-        _ => return Err("write a size such as 8GiB or 500MB".into()),
-    };
-    let number: f64 = digits
-        .trim()
-        .parse()
-        .map_err(|_| "write a size such as 8GiB or 500MB")?;
-    let bytes = number * unit;
-    if !(1.0..=9e18).contains(&bytes) {
-        return Err("write a size such as 8GiB or 500MB".into());
+    crate::pipeline::bytes(text).ok_or_else(|| "write a size such as 8GiB or 500MB".into())
+}
+
+fn language(text: &str) -> Result<Language, String> {
+    match text {
+        "en" => Ok(Language::En),
+        "es" => Ok(Language::Es),
+        _ => Err("the page speaks `en` and `es`".into()),
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
-    Ok(bytes as u64)
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {

@@ -8,19 +8,27 @@ mod arguments;
 mod completions;
 mod devices;
 mod diff;
+mod explain;
 mod failure;
+mod gc;
+mod get;
 mod init;
 mod look;
 mod markdown;
+mod pack;
 mod parameters;
 mod plan;
 mod print;
+mod report;
+mod repro;
 mod run;
 mod runs;
 mod schema;
+mod scored;
 mod screen;
 mod show;
 mod table;
+mod trace;
 mod validate;
 mod verify;
 mod worker;
@@ -38,6 +46,7 @@ pub fn main() -> ExitCode {
     let outcome = match command {
         Command::Run(arguments) if arguments.pipeline.help_params => parameters::run(&global, &arguments.pipeline),
         Command::Run(arguments) => run::run(&global, &arguments),
+        Command::Explain(arguments) => explain::run(&global, &arguments),
         Command::Plan(arguments) if arguments.pipeline.help_params => parameters::run(&global, &arguments.pipeline),
         Command::Plan(arguments) => plan::run(&global, &arguments),
         Command::Validate(arguments) if arguments.help_params => parameters::run(&global, &arguments),
@@ -51,6 +60,12 @@ pub fn main() -> ExitCode {
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Runs(arguments) => runs::run(&global, &arguments),
         Command::Diff(arguments) => diff::run(&global, &arguments),
+        Command::Report(arguments) => report::run(&global, &arguments),
+        Command::Trace(arguments) => trace::run(&global, &arguments),
+        Command::Get(arguments) => get::run(&global, &arguments),
+        Command::Gc(arguments) => gc::run(&global, &arguments),
+        Command::Pack(arguments) => pack::run(&global, &arguments),
+        Command::Repro(arguments) => repro::run(&global, &arguments),
     };
     ExitCode::from(outcome.unwrap_or_else(|error| failure::tell(&error, global.json)))
 }

@@ -44,6 +44,7 @@ pub fn run(global: &Global, arguments: &RunArguments) -> anyhow::Result<u8> {
         command: std::env::args().collect(),
         name: arguments.name.clone(),
         reports: arguments.reports.clone(),
+        with_facts: |page, facts| Ok(crate::report::with_facts(page, facts)?),
         stops: &STOPS,
     };
     let mut screen = Screen::new(Mode::of(global));
@@ -55,7 +56,12 @@ pub fn run(global: &Global, arguments: &RunArguments) -> anyhow::Result<u8> {
         record.report.iter().for_each(line);
     } else if !global.json {
         summary(&record);
+        if let Some(report) = &record.report {
+            super::scored::table(Path::new(report));
+            line(format!("report: {}", from_here(report)));
+        }
     }
+    super::report::index(&store, &arguments.reports);
     Ok(match record.outcome {
         Outcome::Done => 0,
         Outcome::Failed | Outcome::Unfinished => 1,
@@ -99,9 +105,6 @@ fn summary(record: &RunRecord) {
             line(format!("details: fragua show {}", record.run));
         }
         Outcome::Done => {}
-    }
-    if let Some(report) = &record.report {
-        line(format!("report: {}", from_here(report)));
     }
 }
 

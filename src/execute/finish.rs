@@ -39,10 +39,26 @@ impl Coordinator<'_> {
             None => {
                 // a word about memory stands before its backtrace
                 let log = last_lines(&running.attempt.path.join(LOG), 1000);
-                late.unwrap_or_else(|| format!("the worker {}", ended.describe(&log)))
+                let room = self.no_room(&running.attempt);
+                late.unwrap_or_else(|| format!("the worker {}{room}", ended.describe(&log)))
             }
         };
         self.attempt_failed(index, running, message, peak_bytes);
+    }
+
+    /// A worker that left no word may have found no room for it. Says so, and frees what it wrote, so
+    /// that the run's record finds some.
+    fn no_room(&self, attempt: &Attempt) -> String {
+        let probe = attempt.path.join("probe");
+        let written = fs::write(&probe, [0; 16 << 10]);
+        fs::remove_file(&probe).ok();
+        match written {
+            Err(error) => {
+                fs::remove_dir_all(attempt.out()).ok(); // the next attempt begins with an empty one anyway
+                format!("; {}", StoreError::file("write", &attempt.path)(error))
+            }
+            Ok(()) => String::new(),
+        }
     }
 
     /// Tries again if the step's policy allows it; else the instance has failed.
@@ -120,6 +136,7 @@ impl Coordinator<'_> {
             step: instance.step.clone(),
             instance: instance.name.clone(),
             dependencies: dependencies.clone(),
+            seed: dependencies.seed.as_ref().map(|_| instance.origins.seed.clone()),
             seconds: exit.seconds,
             peak_bytes: exit.peak_bytes,
             attempt: exit.attempt,

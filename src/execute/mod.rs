@@ -26,6 +26,7 @@ mod worker;
 
 pub use environment::Facts;
 pub use event::RunEvent;
+pub use export::without_facts;
 pub use local::Local;
 pub use record::{InstanceRecord, Outcome, RunRecord, RunState};
 pub use resolved::{KeptSource, Resolved, ResolvedInstance};

@@ -41,6 +41,8 @@ pub struct Options<'a> {
     pub name: Option<String>,
     /// Where reports are exported to.
     pub reports: PathBuf,
+    /// Fills a run's facts into a report's page.
+    pub with_facts: fn(&str, &serde_json::Value) -> anyhow::Result<String>,
     /// How often the user asked to stop: once, after checkpoints; twice, now.
     pub stops: &'a AtomicU32,
 }
@@ -59,6 +61,9 @@ pub enum ExecuteError {
         /// Why.
         source: std::io::Error,
     },
+    /// A report's page cannot be filled in.
+    #[error("{0:#}")]
+    Page(anyhow::Error),
 }
 
 /// Runs what is not yet known, tells what happens, and gives the record of it.
@@ -99,7 +104,7 @@ pub fn run(
         Outcome::Done
     };
     coordinator.record.seconds = clock.elapsed().as_secs_f64();
-    coordinator.record.report = export(pipeline, &coordinator.made, &coordinator.record, &options.reports)?;
+    coordinator.record.report = export(pipeline, &coordinator.made, &coordinator.record, &folder, options)?;
     write_json(&folder.join(RunRecord::FILE), &coordinator.record)?;
     let record = coordinator.record.clone();
     coordinator.tell(&RunEvent::Finished {

@@ -3,6 +3,7 @@
 mod kinds;
 mod policy;
 mod sandbox;
+mod secrets;
 mod selection;
 
 use std::collections::BTreeMap;
@@ -240,6 +241,43 @@ fn work_that_was_done_but_not_entered_is_not_done_again() {
     let (second, _) = sandbox.run();
     assert_eq!(second.count(RunState::Cached), 5, "{second:?}");
     assert_eq!(first.instances[4].digest, second.instances[4].digest);
+}
+
+#[test]
+fn a_late_attempt_cannot_publish() {
+    let mut sandbox = chain();
+    sandbox.set("a", json!({"text": "hello", "mood": "error"}));
+    sandbox.run();
+    let (failed, _) = sandbox.run();
+    let key = failed.instances[0].key.clone().unwrap();
+    // the first attempt was thought dead and ends well after its successor began
+    let attempts = sandbox.path("store/attempts").join(key);
+    let succeed = |number: u32, claimed: u32, text: &str| {
+        let folder = attempts.join(number.to_string());
+        fs::create_dir_all(folder.join("out/all")).unwrap();
+        fs::write(folder.join("out/all/text"), text).unwrap();
+        let exit = Exit {
+            attempt: claimed,
+            outcome: WorkOutcome::Succeeded,
+            outputs: crate::store::Manifest::of_folder(&folder.join("out")).unwrap(),
+            seconds: 1.0,
+            peak_bytes: None,
+        };
+        crate::store::write_json(&folder.join(Exit::FILE), &exit).unwrap();
+    };
+    succeed(1, 1, "late");
+    // nor does a record with another attempt's number count
+    succeed(2, 1, "confused");
+    sandbox.set("a", json!({"text": "hello"}));
+    let (record, events) = sandbox.run();
+    assert_eq!(states(&record)["a"], RunState::Executed);
+    assert!(
+        events
+            .iter()
+            .any(|event| matches!(event, RunEvent::Running { attempt: 3, .. }))
+    );
+    let whole = chain().run().0;
+    assert_eq!(record.instances[0].digest, whole.instances[0].digest);
 }
 
 #[test]

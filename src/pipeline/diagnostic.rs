@@ -125,6 +125,12 @@ impl Diagnostic {
         }
     }
 
+    /// The same at another place of a file whose text there is not.
+    pub(super) fn at(mut self, at: Position) -> Self {
+        self.at = at;
+        self
+    }
+
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self

@@ -7,9 +7,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::border::file_text;
 use super::diagnostic::Diagnostic;
 use super::file::{Role, check_structure};
-use super::load::file_text;
 use super::read::read;
 use super::source::{Source, Span, Text};
 use super::tree::{Content, Entry, Node};
@@ -107,9 +107,12 @@ impl Includer<'_> {
         let text = match file_text(path) {
             Ok(text) => self.source.add(path, text),
             Err(unreadable) => {
-                let message = format!("cannot include `{name}`: {}", unreadable.message);
-                let help = unreadable.help.unwrap_or("check the path; it is relative to this file");
-                self.problems.push(self.source.error(at, message).help(help));
+                let place = unreadable.at;
+                let message = match (place.line, place.column) {
+                    (1, 1) => format!("cannot include `{name}`: {}", unreadable.message),
+                    (line, column) => format!("cannot include `{name}`: {line}:{column}: {}", unreadable.message),
+                };
+                self.problems.push(self.source.error(at, message).help(unreadable.help));
                 return;
             }
         };

@@ -8,6 +8,7 @@ use super::check::{Fault, Finding, Mark, check};
 use super::diagnostic::Class;
 use super::file::{place, schema_value};
 use super::join::Row;
+use super::origin::{Origins, origins};
 use super::resolve::{Draft, Resolver};
 use super::source::Span;
 use super::tree::{Node, Replacement};
@@ -73,6 +74,10 @@ impl Resolver<'_> {
             shown,
             work: None,
             seed: variant.seed,
+            origins: Origins {
+                settings: origins(self.source, &variant.with),
+                ..variant.seed_origins.clone()
+            },
             policy: variant.policy,
             inputs,
             derived: false,
@@ -252,6 +257,10 @@ impl Resolver<'_> {
             settings: wanted.with,
             work: Some(work),
             seed: owner.seed,
+            origins: Origins {
+                settings: BTreeMap::new(),
+                ..owner.origins.clone()
+            },
             policy: owner.policy,
             inputs: Vec::new(),
             derived: true,

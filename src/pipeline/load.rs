@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::border::{Unreadable, file_text};
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::file::typed;
 use super::include::whole;
@@ -39,45 +40,9 @@ pub fn load(path: &Path, options: &LoadOptions, kinds: &'static [Kind]) -> Resul
 }
 
 fn text_of_pipeline(path: &Path) -> Result<String, Diagnostics> {
-    file_text(path).map_err(|unreadable| {
-        let message = format!("cannot read the pipeline file: {}", unreadable.message);
-        let help = unreadable
-            .help
-            .unwrap_or("check the path; `fragua init` writes a first one");
-        Diagnostics(vec![Diagnostic::whole(path, message).help(help)])
-    })
-}
-
-/// Why a file has no text.
-pub(super) struct Unreadable {
-    pub message: String,
-    /// The next move, where the path is right.
-    pub help: Option<&'static str>,
-}
-
-/// A file's text.
-pub(super) fn file_text(path: &Path) -> Result<String, Unreadable> {
-    let bytes = std::fs::read(path).map_err(|error| Unreadable {
-        message: match error.kind() {
-            std::io::ErrorKind::NotFound => "no such file".into(),
-            _ => error.to_string(),
-        },
-        help: None,
-    })?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count()
-            + 1;
-        Unreadable {
-            message: format!("line {line} is not UTF-8 text"),
-            help: Some("save the file as UTF-8"),
-        }
-    })?;
-    Ok(match text.strip_prefix('\u{feff}') {
-        Some(text) => text.to_owned(),
-        None => text,
+    file_text(path).map_err(|Unreadable { at, message, help }| {
+        let message = format!("cannot read the pipeline file: {message}");
+        Diagnostics(vec![Diagnostic::whole(path, message).at(at).help(help)])
     })
 }
 
@@ -204,5 +169,6 @@ fn finished(draft: Draft, source: &Arc<Source>) -> Option<Instance> {
         derived: draft.derived,
         policy: draft.policy,
         at: source.position(draft.at.start),
+        origins: draft.origins,
     })
 }

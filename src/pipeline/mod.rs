@@ -9,6 +9,7 @@
 //!
 //! The room knows kinds only through [`crate::step::Kind`]: the registry is passed in.
 
+mod border;
 mod check;
 mod combinations;
 mod complaint;
@@ -22,6 +23,7 @@ mod join;
 mod load;
 mod matrix;
 mod meaning;
+mod origin;
 mod parameters;
 mod policy;
 mod quantity;
@@ -44,7 +46,9 @@ mod when;
 pub use declared::ParameterType;
 pub use diagnostic::{Class, Diagnostic, Diagnostics, Position, Severity};
 pub use load::{LoadOptions, load, load_parameters, load_text};
+pub use origin::{Origin, Origins, Place};
 pub use parameters::Parameter;
+pub use quantity::bytes;
 pub use resolved::{Instance, LeftOut, Pipeline, Policy, Resources};
 pub use schema::schema;
 pub use suggest::suggest;

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use serde_json::{Number, Value};
 
+use super::border::file_text;
 use super::declared::{Declared, ParameterType, is_long_form, meant_long_form, meant_parameter, misspelt_key};
 use super::diagnostic::Diagnostic;
-use super::load::{LoadOptions, file_text};
+use super::load::LoadOptions;
 use super::read::{read, read_value};
 use super::source::{Source, Span};
 use super::substitute::{Scope, Substitution};
@@ -202,8 +203,8 @@ impl Reader<'_> {
             Ok(text) => self.source.add(path, text),
             Err(unreadable) => {
                 let message = format!("--params {}: {}", path.display(), unreadable.message);
-                let help = unreadable.help.unwrap_or("check the path");
-                self.problems.push(self.source.error(self.key, message).help(help));
+                self.problems
+                    .push(self.source.error(self.key, message).help(unreadable.help));
                 return;
             }
         };

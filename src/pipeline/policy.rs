@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::check::{Fault, check};
 use super::file::place;
 use super::matrix::{Combination, Point};
+use super::origin::{Origins, place_of};
 use super::quantity::{bytes, duration, meant_bytes, meant_duration};
 use super::resolved::{Policy, Resources};
 use super::structure::plain;
@@ -72,16 +73,23 @@ impl Drafter<'_> {
 
     /// The root of a variant's random numbers. The first repetition has the step's own, so that what
     /// is known of a step stays known when it is repeated.
-    pub fn seed(&mut self, entry: &Entry, scope: &Scope, repetition: u64) -> Seed {
-        let number = self
-            .own_value(entry, &["seed"], &plain::seed(), scope)
-            .and_then(|(node, _)| node.number());
-        let seed = Seed::root(number.unwrap_or(self.seed));
-        if repetition > 1 {
-            seed.child(REPEAT).child(repetition)
+    pub fn seed(&mut self, entry: &Entry, scope: &Scope, repetition: u64) -> (Seed, Origins) {
+        let own = self.own_value(entry, &["seed"], &plain::seed(), scope);
+        let own = own.and_then(|(node, _)| Some((node.number()?, node.span)));
+        let number = own.map_or(self.seed, |(number, _)| number);
+        let seed = Seed::root(number);
+        let (seed, text) = if repetition > 1 {
+            let text = format!("{number}, repetition {repetition}");
+            (seed.child(REPEAT).child(repetition), text)
         } else {
-            seed
-        }
+            (seed, number.to_string())
+        };
+        let origins = Origins {
+            seed: text,
+            seed_at: own.map(|(_, span)| place_of(self.source, span)),
+            ..Origins::default()
+        };
+        (seed, origins)
     }
 
     /// How a variant is to be run.

@@ -42,7 +42,7 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
 }
 
 /// A size in bytes; `None` when it is not written as one.
-pub(super) fn bytes(text: &str) -> Option<u64> {
+pub fn bytes(text: &str) -> Option<u64> {
     let (number, unit) = leading_number(text)?;
     let unit = unit.strip_prefix(' ').unwrap_or(unit);
     let (_, size) = SIZES.iter().find(|(name, _)| *name == unit)?;

@@ -7,14 +7,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::border::{MAXIMUM_BYTES, Unreadable, foreign, too_large};
 use super::diagnostic::{Class, Diagnostic};
 use super::meaning::{compare, plain};
 use super::source::{Source, Span, Text};
 use super::tree::{Content, Entry, Node};
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, StrInput};
 
-/// Larger is not a pipeline file.
-pub(super) const MAXIMUM_BYTES: usize = 1 << 20;
 /// Nesting beyond it is not read (serde_yaml stops at 128).
 const MAXIMUM_DEPTH: usize = 64;
 /// Values, counted again wherever an alias repeats them.
@@ -23,21 +22,25 @@ const MAXIMUM_NODES: usize = 100_000;
 /// The document's tree. What does not hinder reading on (a key twice, a tag) goes to `problems`;
 /// what does is the error.
 pub(super) fn read(source: &Arc<Source>, text: &Text, problems: &mut Vec<Diagnostic>) -> Result<Node, Diagnostic> {
-    let earlier = problems.len();
-    let outcome = whole(source, text, problems).map_err(|problem| problem.class(Class::Syntax));
-    for problem in &mut problems[earlier..] {
-        problem.class = Class::Syntax;
-    }
+    let before = problems.len();
+    let outcome = document(source, text, problems).map_err(|problem| problem.class(Class::Syntax));
+    problems[before..]
+        .iter_mut()
+        .for_each(|problem| problem.class = Class::Syntax);
     outcome
 }
 
-fn whole(source: &Arc<Source>, text: &Text, problems: &mut Vec<Diagnostic>) -> Result<Node, Diagnostic> {
+fn document(source: &Arc<Source>, text: &Text, problems: &mut Vec<Diagnostic>) -> Result<Node, Diagnostic> {
     if text.text.len() > MAXIMUM_BYTES {
-        let message = format!(
-            "the file has {} bytes; a pipeline file may have {MAXIMUM_BYTES}",
-            text.text.len()
-        );
-        return Err(source.error(text.beginning(), message));
+        let Unreadable { message, help, .. } = too_large(text.text.len());
+        return Err(source.error(text.beginning(), message).help(help));
+    }
+    if let Some((start, what)) = foreign(&text.text) {
+        let end = start + text.text[start..].chars().next().map_or(0, char::len_utf8);
+        let message = format!("{what} cannot stand in a pipeline file");
+        return Err(source
+            .error(text.span(start, end), message)
+            .help("remove it; within double quotes, write an escape such as \"\\u2028\""));
     }
     let mut reader = Reader {
         source,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::diagnostic::Diagnostic;
 use super::graph::StepGraph;
 use super::join::{NoRow, Row, rows};
+use super::origin::Origins;
 use super::reference::Reference;
 use super::resolved::Policy;
 use super::source::{Source, Span};
@@ -26,6 +27,7 @@ pub(super) struct Draft {
     /// `None` when its settings are wrong: what reads it can still be checked.
     pub work: Option<Box<dyn Step>>,
     pub seed: Seed,
+    pub origins: Origins,
     pub policy: Policy,
     pub inputs: Vec<(usize, Input)>,
     pub derived: bool,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::diagnostic::{Diagnostic, Position};
+use super::origin::Origins;
 use crate::device::DeviceSpec;
 use crate::seed::Seed;
 use crate::step::{Input, Kind, Step};
@@ -63,6 +64,8 @@ pub struct Instance {
     pub policy: Policy,
     /// Where the step's name stands in the file.
     pub at: Position,
+    /// Where its settings and its seed came from.
+    pub origins: Origins,
 }
 
 /// How an instance is to be run. None of it is in the key: it cannot change the result, but for

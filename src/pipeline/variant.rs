@@ -10,6 +10,7 @@ use super::check::{Finding, Mark, Outcome, check};
 use super::diagnostic::Diagnostic;
 use super::file::{PipelineFile, place, schema_value};
 use super::matrix::{Combination, Matrix, labels};
+use super::origin::Origins;
 use super::policy::REPEAT;
 use super::reference::{Reference, references};
 use super::resolved::Policy;
@@ -52,6 +53,8 @@ pub(super) struct Variant {
     /// Where faults of the settings as a whole are shown.
     pub outside: Span,
     pub seed: Seed,
+    /// Where that came from; no settings.
+    pub seed_origins: Origins,
     pub policy: Policy,
     pub references: Vec<Reference>,
     /// Where paths stand.
@@ -138,13 +141,14 @@ impl Drafter<'_> {
             _ => None,
         };
         let own = Scope { env: false, ..scope };
-        let seed = self.seed(entry, &own, repetition.unwrap_or(1));
+        let (seed, seed_origins) = self.seed(entry, &own, repetition.unwrap_or(1));
         let policy = self.policy(entry, &own);
         let mut variant = Variant {
             axes: labels(combination),
             with,
             outside,
             seed,
+            seed_origins,
             policy,
             references: Vec::new(),
             paths: Vec::new(),

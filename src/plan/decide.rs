@@ -1,15 +1,18 @@
 //! One instance: whether it is known, and if not, why.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
+use super::build::Compared;
 use super::graph::{self, Graph};
-use super::input::{described, input_of, lineage_of};
-use super::reason::nearest;
+use super::history::{History, Nearest};
+use super::input::{described, input_of, inputs_of, lineage_of};
+use super::reason::{Difference, differences_from};
 use super::selection::{Choice, Part};
 use super::{Planned, State};
 use crate::device::DeviceSpec;
-use crate::pipeline::{Instance, Pipeline};
-use crate::step::{Digest, Key, Known, Redaction};
+use crate::pipeline::Pipeline;
+use crate::step::{Digest, Input, Key, Known, Redaction};
 use crate::store::{Action, Damage, Dependencies, Object, Store};
 
 /// An instance's artifact, in the store.
@@ -36,6 +39,9 @@ pub struct Decision {
     pub warnings: Vec<String>,
 }
 
+/// How many reasons one instance shows; [`Planned::differences`] has all.
+const SHOWN: usize = 6;
+
 /// The reason of what the user did not select.
 const NOT_SELECTED: &str = "not selected";
 
@@ -45,12 +51,17 @@ const FORCED: &str = "asked for by --force";
 /// Decides, instance by instance.
 pub struct Planner<'a> {
     pub(super) pipeline: &'a Pipeline,
-    store: &'a Store,
+    pub(super) store: &'a Store,
     device: &'a DeviceSpec,
     graph: Graph,
+    /// The names of all instances, and of all steps.
+    instances: HashSet<&'a str>,
+    steps: HashSet<&'a str>,
     choice: Choice,
+    /// How many instances are to run side by side.
+    pub(super) jobs: usize,
     /// All earlier actions, read when the first reason is asked for.
-    history: OnceLock<Vec<Action>>,
+    history: OnceLock<History>,
 }
 
 impl<'a> Planner<'a> {
@@ -61,7 +72,10 @@ impl<'a> Planner<'a> {
             store,
             device,
             graph: graph::graph(pipeline),
+            instances: pipeline.instances.iter().map(|one| one.name.as_str()).collect(),
+            steps: pipeline.instances.iter().map(|one| one.step.as_str()).collect(),
             choice: Choice::everything(pipeline),
+            jobs: 1,
             history: OnceLock::new(),
         }
     }
@@ -82,11 +96,22 @@ impl<'a> Planner<'a> {
         &self.choice
     }
 
+    /// The same for a run of so many instances side by side: the work does not change, its time does.
+    pub fn side_by_side(mut self, jobs: usize) -> Self {
+        self.jobs = jobs;
+        self
+    }
+
+    pub(super) fn has_instance(&self, name: &str) -> bool {
+        self.instances.contains(name)
+    }
+
     /// Decides about one instance from what is known of the others.
     pub fn decide(&self, index: usize, made: &[Option<Arc<Made>>]) -> Decision {
-        let instance = &self.pipeline.instances[index];
         if self.choice.part(index) == Part::Skipped {
-            return decision(instance, State::Skipped, None, vec![NOT_SELECTED.into()]);
+            let mut skipped = self.decision(index, State::Skipped, None);
+            skipped.planned.reasons = vec![NOT_SELECTED.into()];
+            return skipped;
         }
         let mut decision = self.decide_wanted(index, made);
         let planned = &mut decision.planned;
@@ -95,6 +120,8 @@ impl<'a> Planner<'a> {
                 planned.state = State::Run;
                 planned.reasons.insert(0, FORCED.into());
                 decision.before = decision.made.take();
+                let before = decision.before.as_deref().map(|made| made.action.seconds);
+                planned.estimated_seconds = before.or(planned.estimated_seconds);
             }
             (Part::Needed, State::Run) => {
                 planned.state = State::Skipped;
@@ -106,47 +133,46 @@ impl<'a> Planner<'a> {
     }
 
     fn decide_wanted(&self, index: usize, made: &[Option<Arc<Made>>]) -> Decision {
-        let instance = &self.pipeline.instances[index];
         let (dependencies, pending) = match self.dependencies(index, made) {
             Ok(found) => found,
             Err(error) => {
-                let reason = Redaction::of(&instance.settings).clean(&error.to_string());
-                return decision(instance, State::Blocked, None, vec![reason]);
+                let settings = &self.pipeline.instances[index].settings;
+                let mut blocked = self.decision(index, State::Blocked, None);
+                blocked.planned.reasons = vec![Redaction::of(settings).clean(&error.to_string())];
+                return blocked;
             }
         };
         if !pending.is_empty() {
             return self.decide_pending(index, made, &dependencies, &pending);
         }
         let key = dependencies.key();
-        let mut warnings = Vec::new();
-        let mut reasons = Vec::new();
+        let mut run = self.decision(index, State::Run, Some(key.clone()));
         match self.store.action(&key) {
             Ok(Some(action)) => match self.store.object(&action.output) {
                 Ok(object) => {
-                    let mut known = decision(instance, State::Cached, Some(key), Vec::new());
-                    known.dependencies = Some(dependencies);
-                    known.made = Some(Arc::new(Made { object, action }));
-                    return known;
+                    run.planned.state = State::Cached;
+                    run.dependencies = Some(dependencies);
+                    run.made = Some(Arc::new(Made { object, action }));
+                    return run;
                 }
                 Err(damage) => {
                     if matches!(damage, Damage::Broken { .. }) {
-                        warnings.push(format!("{damage}; it will be made again"));
+                        run.warnings.push(format!("{damage}; it will be made again"));
                     }
-                    reasons.push(damage.to_string());
+                    run.planned.reasons.push(damage.to_string());
                 }
             },
-            Ok(None) => reasons = self.reasons(instance, &dependencies, &[]),
+            Ok(None) => self.tell_reasons(&mut run.planned, index, made, &dependencies, &[]),
             Err(error) => {
-                warnings.push(format!("{error}; the step will run again"));
-                reasons.push("its entry in the store cannot be read".into());
+                run.warnings.push(format!("{error}; the step will run again"));
+                run.planned.reasons.push("its entry in the store cannot be read".into());
             }
         }
         if self.store.has_checkpoints(&key) {
-            reasons.push("goes on from a checkpoint".into());
+            run.planned.reasons.push("goes on from a checkpoint".into());
         }
-        let mut run = decision(instance, State::Run, Some(key), reasons);
+        run.planned.estimated_seconds = self.seconds(&self.pipeline.instances[index], &dependencies, &[]);
         run.dependencies = Some(dependencies);
-        run.warnings = warnings;
         run
     }
 
@@ -160,26 +186,24 @@ impl<'a> Planner<'a> {
         pending: &[String],
     ) -> Decision {
         let instance = &self.pipeline.instances[index];
-        let mut waits: Vec<&str> = Vec::new();
-        for (from, _) in instance.inputs.iter().filter(|(from, _)| made[*from].is_none()) {
-            let name = self.pipeline.instances[*from].name.as_str();
-            if !waits.contains(&name) {
-                waits.push(name);
-            }
+        let mut seen = HashSet::new();
+        let froms = instance.inputs.iter().map(|(from, _)| *from);
+        let waits: Vec<&str> = froms
+            .filter(|from| made[*from].is_none() && seen.insert(*from))
+            .map(|from| self.pipeline.instances[from].name.as_str())
+            .collect();
+        let mut decision = self.decision(index, State::Maybe, None);
+        if !self.history().may_agree(now, pending) {
+            decision.planned.state = State::Run;
+            self.tell_reasons(&mut decision.planned, index, made, now, pending);
         }
-        let agrees = |action: &Action| {
-            action.dependencies.kind == now.kind && super::differences(&action.dependencies, now, pending).is_empty()
-        };
-        let (state, mut reasons) = if self.history().iter().any(agrees) {
-            (State::Maybe, Vec::new())
-        } else {
-            (State::Run, self.reasons(instance, now, pending))
-        };
+        decision.planned.estimated_seconds = self.seconds(instance, now, pending);
         // with a lineage, what it waits for may be further up
         if !waits.is_empty() {
-            reasons.push(format!("waits for {}", listed(&waits)));
+            let waits = format!("waits for {}", listed(&waits));
+            decision.planned.reasons.push(waits);
         }
-        decision(instance, state, None, reasons)
+        decision
     }
 
     /// The artifact of a key, if it is in the store, whole.
@@ -189,28 +213,79 @@ impl<'a> Planner<'a> {
         Some(Arc::new(Made { object, action }))
     }
 
-    fn reasons(&self, instance: &Instance, now: &Dependencies, pending: &[String]) -> Vec<String> {
-        match nearest(self.history(), &instance.step, &instance.name, now, pending) {
-            Some((_, differences)) => differences.into_iter().map(|difference| difference.text).collect(),
-            None => vec!["never run".into()],
+    /// Why it must run: the differences from the nearest earlier action, each with its cause.
+    fn tell_reasons(
+        &self,
+        planned: &mut Planned,
+        index: usize,
+        made: &[Option<Arc<Made>>],
+        now: &Dependencies,
+        pending: &[String],
+    ) {
+        let instance = &self.pipeline.instances[index];
+        let is_step = |name: &str| self.steps.contains(name);
+        let Some(Nearest { action, own }) = self.history().nearest(instance, now, pending, &is_step) else {
+            planned.reasons.push("never run".into());
+            return;
+        };
+        let mut found = differences_from(action, now, &instance.origins.seed, pending);
+        self.tell_causes(index, made, &mut found);
+        planned.reasons.extend(shown(&found));
+        if !own {
+            planned
+                .reasons
+                .push(format!("compared with `{}`: it never ran itself", action.instance));
+        }
+        planned.compared_with = Some(Compared {
+            instance: action.instance.clone(),
+            key: action.key.clone(),
+            finished: action.finished.clone(),
+        });
+        planned.differences = found;
+    }
+
+    pub(super) fn history(&self) -> &History {
+        // what cannot be read gives no reasons; each entry that matters is read again by its key
+        self.history
+            .get_or_init(|| History::of(self.store.actions().unwrap_or_default()))
+    }
+
+    fn decision(&self, index: usize, state: State, key: Option<Digest>) -> Decision {
+        let instance = &self.pipeline.instances[index];
+        Decision {
+            planned: Planned {
+                name: instance.name.clone(),
+                step: instance.step.clone(),
+                kind: instance.kind.name,
+                state,
+                key,
+                reasons: Vec::new(),
+                differences: Vec::new(),
+                compared_with: None,
+                inputs: inputs_of(self.pipeline, instance),
+                estimated_seconds: None,
+            },
+            dependencies: None,
+            made: None,
+            before: None,
+            warnings: Vec::new(),
         }
     }
 
-    pub(super) fn history(&self) -> &[Action] {
-        // what cannot be read gives no reasons; each entry that matters is read again by its key
-        self.history.get_or_init(|| self.store.actions().unwrap_or_default())
-    }
-
     /// Everything that an instance depends on, as far as it is known, and the fields that are not.
-    fn dependencies(
+    pub(super) fn dependencies(
         &self,
         index: usize,
         made: &[Option<Arc<Made>>],
     ) -> Result<(Dependencies, Vec<String>), crate::step::KeyError> {
         let instance = &self.pipeline.instances[index];
+        let by_text: HashMap<&str, &(usize, Input)> = instance
+            .inputs
+            .iter()
+            .map(|input| (input.1.text.as_str(), input))
+            .collect();
         let known = |text: &str| {
-            let input = instance.inputs.iter().find(|(_, input)| input.text == text);
-            let digest = input.and_then(|(from, input)| {
+            let digest = by_text.get(text).and_then(|(from, input)| {
                 let made = made[*from].as_deref()?;
                 input_of(&self.pipeline.instances[*from], made, input).digest
             });
@@ -239,21 +314,13 @@ impl<'a> Planner<'a> {
     }
 }
 
-fn decision(instance: &Instance, state: State, key: Option<Digest>, reasons: Vec<String>) -> Decision {
-    let planned = Planned {
-        name: instance.name.clone(),
-        kind: instance.kind.name,
-        state,
-        key,
-        reasons,
-    };
-    Decision {
-        planned,
-        dependencies: None,
-        made: None,
-        before: None,
-        warnings: Vec::new(),
+/// The sentences, so many as a line can hold.
+fn shown(found: &[Difference]) -> Vec<String> {
+    let mut texts: Vec<String> = found.iter().take(SHOWN).map(|one| one.text.clone()).collect();
+    if found.len() > SHOWN {
+        texts.push(format!("{} more differences", found.len() - SHOWN));
     }
+    texts
 }
 
 /// The first names of a list that may be long.

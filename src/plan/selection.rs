@@ -168,15 +168,27 @@ impl Choice {
             let reads: BTreeSet<usize> = instance.inputs.iter().map(|(from, _)| *from).collect();
             let lacks: Vec<usize> = reads.into_iter().filter(left_out).collect();
             if let (Part::Selected, [first, rest @ ..]) = (self.part(index), &lacks[..]) {
+                let reader = self.named_reader(pipeline, index);
                 return Err(SelectionError::Missing {
-                    reader: instance.name.clone(),
-                    step: instance.step.clone(),
+                    reader: reader.name.clone(),
+                    step: reader.step.clone(),
                     input: pipeline.instances[*first].name.clone(),
                     more: rest.len(),
                 });
             }
         }
         Ok(())
+    }
+
+    /// The step that the user knows: the one that had an instance added before it.
+    fn named_reader<'a>(&self, pipeline: &'a Pipeline, index: usize) -> &'a Instance {
+        let instance = &pipeline.instances[index];
+        let readers = pipeline.instances.iter().enumerate().skip(index);
+        let mut of_it = readers.filter(|(_, one)| one.inputs.iter().any(|(from, _)| *from == index));
+        match of_it.find(|(reader, _)| instance.derived && self.part(*reader) == Part::Selected) {
+            Some((_, reader)) => reader,
+            None => instance,
+        }
     }
 
     /// Whether an instance is to run again although it is known.
@@ -203,6 +215,20 @@ fn with_ancestors(pipeline: &Pipeline, mut reached: BTreeSet<usize>) -> BTreeSet
         }
     }
     reached
+}
+
+/// The instances that a name means: of a step, of an instance, of those with some axes.
+///
+/// # Errors
+/// That nothing has the name, with the nearest one that something has.
+pub fn instances_named(pipeline: &Pipeline, name: &str) -> Result<Vec<usize>, String> {
+    named(pipeline, "", name).map_err(|error| match error {
+        SelectionError::Unknown { name, fact, help, .. } => {
+            let help = help.map(|help| format!("; {help}")).unwrap_or_default();
+            format!("`{name}`: {fact}{help}")
+        }
+        other => other.to_string(),
+    })
 }
 
 /// The instances that a name means.

@@ -20,6 +20,9 @@ pub enum RecordsError {
         /// Why.
         source: std::io::Error,
     },
+    /// A file in the store is not what its manifest says.
+    #[error("{} is damaged: `fragua verify` says what that touches, and the next run makes it again", .0.display())]
+    Damaged(PathBuf),
     /// What was asked for is not there, or not to be had: the fact and the next move.
     #[error("{0}")]
     Question(String),

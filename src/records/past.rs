@@ -86,7 +86,13 @@ impl PastRun {
         let found: Vec<_> = self.record.instances.iter().filter(of_step).collect();
         let run = &self.record.run;
         let names = |instances: &[&InstanceRecord]| {
-            let names: Vec<_> = instances.iter().map(|one| format!("  {}", one.name)).collect();
+            let mut names: Vec<_> = instances.iter().take(12).map(|one| format!("  {}", one.name)).collect();
+            if instances.len() > names.len() {
+                names.push(format!(
+                    "  and {} more: `fragua show {run}`",
+                    instances.len() - names.len()
+                ));
+            }
             names.join("\n")
         };
         match found[..] {

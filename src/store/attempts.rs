@@ -46,8 +46,22 @@ pub struct Holder {
 }
 
 impl Holder {
+    /// Writes itself over what the lock's last holder wrote.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub fn write(&self, lock: &mut File) -> std::io::Result<()> {
+        lock.set_len(0)?;
+        lock.write_all(&serde_json::to_vec(self)?)
+    }
+
+    /// What the holder of a lock wrote.
+    pub fn read(lock: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(lock).ok()?).ok()
+    }
+
     /// This process, from now on.
-    fn here() -> Self {
+    pub fn here() -> Self {
         Self {
             host: sysinfo::System::host_name().unwrap_or_else(|| "this machine".into()),
             process: std::process::id(),
@@ -96,17 +110,15 @@ impl Store {
             Err(TryLockError::Error(error)) => return Err(StoreError::file("lock", &path)(error)),
         }
         // whoever waits can name us
-        let holder = serde_json::to_vec(&Holder::here()).map_err(StoreError::record(&path))?;
-        file.set_len(0)
-            .and_then(|()| file.write_all(&holder))
+        Holder::here()
+            .write(&mut file)
             .map_err(StoreError::file("write", &path))?;
         Ok(Some(Claim { folder, _lock: file }))
     }
 
     /// Who holds a key's lock, as it wrote itself. Only for messages: the lock is the kernel's.
     pub fn holder(&self, key: &Digest) -> Option<Holder> {
-        let text = fs::read(self.attempts_path(key).join("lock")).ok()?;
-        serde_json::from_slice(&text).ok()
+        Holder::read(&self.attempts_path(key).join("lock"))
     }
 
     /// The checkpoints of a key that is not finished, if there are any.

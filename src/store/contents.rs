@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::actions::digest_of_name;
 use super::layout::read_if_there;
-use super::{Manifest, Store, StoreError};
+use super::{Action, Manifest, Store, StoreError};
 use crate::step::{ArtifactType, Digest};
 
 /// Where a content is: an object, or a part of one.
@@ -72,6 +72,14 @@ impl Store {
     /// The same by the digest that a record names.
     pub fn manifest_of(&self, digest: &str) -> Option<Manifest> {
         self.manifest(&digest_of_name(digest)?)
+    }
+
+    /// The action of a key that a record names.
+    ///
+    /// # Errors
+    /// When the entry cannot be read or is not a record.
+    pub fn action_of(&self, key: &str) -> Result<Option<Action>, StoreError> {
+        digest_of_name(key).map_or(Ok(None), |key| self.action(&key))
     }
 
     /// What all objects hold, by their manifests.

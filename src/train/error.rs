@@ -124,7 +124,7 @@ pub enum TrainError {
 
 impl TrainError {
     /// An input or output error at a path.
-    pub(super) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+    pub fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |source| Self::Io {
             path: path.to_owned(),
             source,

@@ -57,6 +57,11 @@ pub struct TrainSettings {
     #[serde(default = "clip")]
     #[schemars(range(min = 0))]
     pub clip: f64,
+    /// The share of each target's probability that is spread over the whole vocabulary (Szegedy et al.
+    /// 2016); 0.1 for the first Transformer. Validation losses are without it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
+    pub label_smoothing: f64,
     /// Updates between evaluations on the validation split. Default: a tenth of all updates. The
     /// first and the last update are always evaluated.
     #[schemars(range(min = 1))]
@@ -77,6 +82,11 @@ pub enum Precision {
     /// 32-bit floating point.
     #[default]
     F32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_zero(share: &f64) -> bool {
+    *share == 0.0
 }
 
 fn one() -> usize {
@@ -142,10 +152,13 @@ impl TrainSettings {
             );
         }
         match (self.schedule, self.minimum_learning_rate, self.learning_rate) {
-            (ScheduleKind::Constant, Some(_), _) => problems.push(
+            (ScheduleKind::Constant | ScheduleKind::InverseSquareRoot, Some(_), _) => problems.push(
                 Problem::at(
                     "train.minimum_learning_rate",
-                    "a constant schedule has no minimum learning rate",
+                    match self.schedule {
+                        ScheduleKind::Constant => "a constant schedule has no minimum learning rate",
+                        _ => "this schedule has no minimum learning rate",
+                    },
                 )
                 .help("remove it, or use `schedule: cosine`"),
             ),
@@ -219,6 +232,7 @@ impl TrainSettings {
             beta1,
             beta2,
             clip,
+            label_smoothing,
             evaluate_every,      // chooses the best weights
             checkpoint_every: _, // a resumed training gives the same bytes
             precision,
@@ -237,6 +251,9 @@ impl TrainSettings {
             key.set("beta1", beta1);
             key.set("beta2", beta2);
             key.set("clip", clip);
+            if *label_smoothing > 0.0 {
+                key.set("label_smoothing", label_smoothing); // without, keys are those before it was a setting
+            }
             key.set("evaluate_every", evaluate_every);
             key.set("precision", precision);
         });
@@ -311,6 +328,7 @@ mod tests {
             serde_json::json!({"updates": 10, "beta1": 0.8}),
             serde_json::json!({"updates": 10, "beta2": 0.8}),
             serde_json::json!({"updates": 10, "clip": 3}),
+            serde_json::json!({"updates": 10, "label_smoothing": 0.1}),
             serde_json::json!({"updates": 10, "evaluate_every": 3}),
         ];
         for change in changes {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::kinds::KINDS;
 use crate::device::DeviceSpec;
 use crate::execute::{Local, Options, RunEvent, RunRecord, run};
-use crate::pipeline::{Instance, Pipeline, Policy, Position};
+use crate::pipeline::{Instance, Origins, Pipeline, Policy, Position};
 use crate::plan::{Plan, Selection, build};
 use crate::seed::Seed;
 use crate::step::Input;
@@ -101,6 +101,10 @@ impl Sandbox {
                 derived: false,
                 policy: self.policies.get(name).copied().unwrap_or_default(),
                 at: Position { line: 1, column: 1 },
+                origins: Origins {
+                    seed: "42".into(),
+                    ..Origins::default()
+                },
             });
         }
         Pipeline {
@@ -143,6 +147,7 @@ impl Sandbox {
             command: vec!["fragua".into()],
             name: None,
             reports: self.path("reports"),
+            with_facts: |page, _| Ok(page.to_owned()),
             stops,
         };
         let arguments = ["execute::tests::worker", "--exact", "--ignored", "--nocapture"];
