@@ -121,21 +121,25 @@ pub struct Problem {
     pub message: String,
     /// The next move.
     pub help: Option<String>,
+    /// Other places under `with` that belong to it, each with what is there.
+    pub notes: Vec<(Vec<String>, String)>,
 }
 
 impl Problem {
     /// A problem at a place under `with`, written `train.updates`.
     pub fn at(path: &str, message: impl Into<String>) -> Self {
-        let path = path
-            .split('.')
-            .filter(|part| !part.is_empty())
-            .map(str::to_owned)
-            .collect();
         Self {
-            path,
+            path: parts_of(path),
             message: message.into(),
             help: None,
+            notes: Vec::new(),
         }
+    }
+
+    /// The same with another place under `with` that belongs to it: where two places disagree.
+    pub fn also(mut self, path: &str, what: impl Into<String>) -> Self {
+        self.notes.push((parts_of(path), what.into()));
+        self
     }
 
     /// The same with the next move.
@@ -143,6 +147,14 @@ impl Problem {
         self.help = Some(help.into());
         self
     }
+}
+
+/// `train.updates` as a list.
+fn parts_of(path: &str) -> Vec<String> {
+    path.split('.')
+        .filter(|part| !part.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// For [`Kind::schema`]: the schema of a settings type.

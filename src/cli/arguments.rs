@@ -22,6 +22,7 @@ use crate::report::Language;
   fragua run lab/pipeline.yaml         run what is not yet known; prints where the report is
   fragua plan lab/pipeline.yaml        what would run, and why
   fragua run lab/pipeline.yaml --set width=256
+  fragua score --references ref.txt system.txt
 
 Exit codes: 0 done, 1 a step failed, 2 the file or the command line is wrong, 130 interrupted."
 )]
@@ -240,6 +241,10 @@ Examples:
   fragua explain lab.yaml 'answers[model=tuned,shots=1]'
   fragua explain lab.yaml tuned --set learning_rate=3e-4 --json")]
     Explain(ExplainArguments),
+
+    /// Score texts against references, without a pipeline: what sacreBLEU and rouge-score do
+    #[command(after_help = super::score::EXAMPLES)]
+    Score(Box<super::score::ScoreArguments>),
 }
 
 /// A pipeline file and its parameters.

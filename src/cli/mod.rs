@@ -24,6 +24,8 @@ mod repro;
 mod run;
 mod runs;
 mod schema;
+mod score;
+mod score_output;
 mod scored;
 mod screen;
 mod show;
@@ -66,6 +68,7 @@ pub fn main() -> ExitCode {
         Command::Gc(arguments) => gc::run(&global, &arguments),
         Command::Pack(arguments) => pack::run(&global, &arguments),
         Command::Repro(arguments) => repro::run(&global, &arguments),
+        Command::Score(arguments) => score::run(&global, &arguments),
     };
     ExitCode::from(outcome.unwrap_or_else(|error| failure::tell(&error, global.json)))
 }

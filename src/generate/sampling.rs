@@ -38,57 +38,43 @@ pub struct Sampling {
     #[schemars(inner(length(min = 1)))]
     pub stop: Vec<String>,
     /// The fewest tokens to generate: until then the end token is not chosen.
-    #[serde(skip_serializing_if = "is_default")]
     pub min_new_tokens: usize,
     /// Sample only among tokens that are at least this share as likely as the likeliest; 0 is off.
-    #[serde(skip_serializing_if = "is_default")]
     #[schemars(range(min = 0, max = 1))]
     pub min_p: f64,
     /// Sample only among the tokens whose surprise is nearest to the expected one, until their
     /// probabilities add up to this (arXiv 2202.00666); 1 is off.
-    #[serde(skip_serializing_if = "is_one")]
     #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0))]
     pub typical_p: f64,
     /// Taken off the logit of each token that is in the output so far; negative makes it likelier.
-    #[serde(skip_serializing_if = "is_default")]
     pub presence_penalty: f64,
     /// Taken off the logit of a token for each time that it is in the output so far.
-    #[serde(skip_serializing_if = "is_default")]
     pub frequency_penalty: f64,
     /// No run of as many tokens comes twice in prompt and output; 0 is off.
-    #[serde(skip_serializing_if = "is_default")]
     pub no_repeat_ngram_size: usize,
     /// The first token of every output, by its number.
-    #[serde(skip_serializing_if = "is_default")]
     pub forced_bos_token_id: Option<u32>,
     /// The last token of an output that comes to `max_new_tokens`, by its number.
-    #[serde(skip_serializing_if = "is_default")]
     pub forced_eos_token_id: Option<u32>,
     /// Tokens that are never chosen, by their numbers.
-    #[serde(skip_serializing_if = "is_default")]
     pub suppress_tokens: Vec<u32>,
     /// Tokens that no output begins with, by their numbers.
-    #[serde(skip_serializing_if = "is_default")]
     pub begin_suppress_tokens: Vec<u32>,
     /// Outputs that are followed side by side, the likeliest of which is kept; 1 is no search.
-    #[serde(skip_serializing_if = "is_one_count")]
     #[schemars(range(min = 1, max = 1000))]
     pub num_beams: usize,
     /// A beam's score is the sum of its log-probabilities divided by its length to this power: above 0
     /// long outputs score higher, below 0 short ones.
-    #[serde(skip_serializing_if = "is_one")]
     pub length_penalty: f64,
-    /// When a beam search ends: see its values.
-    #[serde(skip_serializing_if = "is_default")]
+    /// When a beam search ends. `false`: when no beam could do better at its present length. `true`: as
+    /// soon as `num_beams` outputs have ended. `never`: when no beam can do better at any length.
     pub early_stopping: EarlyStopping,
     /// Outputs for each row. The first is the row's output; with `num_beams` the best ones (at most as
     /// many), else drawn by seeds of their own; the others are its `alternatives`.
-    #[serde(skip_serializing_if = "is_one_count")]
     #[schemars(range(min = 1, max = 1000))]
     pub num_return_sequences: usize,
     /// Whether outputs come with the log-probability that the model gave each token, before penalties
     /// and filters.
-    #[serde(skip_serializing_if = "is_default")]
     pub logprobs: bool,
 }
 
@@ -136,25 +122,9 @@ impl JsonSchema for EarlyStopping {
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
-            "description": "`false`: when no beam could do better at its present length. `true`: as soon as \
-                            `num_beams` outputs have ended. `never`: when no beam can do better at any length.",
             "enum": [false, true, "never"],
         })
     }
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
-fn is_one(value: &f64) -> bool {
-    *value == 1.0
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
-fn is_one_count(value: &usize) -> bool {
-    *value == 1
 }
 
 impl Default for Sampling {

@@ -33,11 +33,14 @@ impl Evaluated {
         samples: usize,
         confusion: Option<Confusion>,
         fields: &[Field],
-        seed: Seed,
+        seed: Option<Seed>,
     ) -> Self {
-        let of = |columns: &[Column], distinct: &[usize], samples: usize, seed: Seed| -> Vec<Score> {
+        let of = |columns: &[Column], distinct: &[usize], samples: usize, seed: Option<Seed>| -> Vec<Score> {
             let mut distinct = distinct.iter();
-            let bounds = intervals(columns, samples, seed);
+            let bounds = match seed {
+                Some(seed) => intervals(columns, samples, seed),
+                None => vec![None; columns.len()],
+            };
             let score = |(column, bounds): (&Column, Option<(f64, f64)>)| {
                 let mut sums = column.table.sums();
                 let metric = metrics.iter().find(|metric| metric.facts().name == column.facts.name);
@@ -61,7 +64,7 @@ impl Evaluated {
             for (value, (number, rows)) in field.groups() {
                 let columns: Vec<Column> = columns.iter().map(|column| column.select(&rows)).collect();
                 let distinct: Vec<usize> = field.keys[number].iter().map(Keys::len).collect();
-                let seed = seed.child("slice").child(field.name.as_str()).child(value);
+                let seed = seed.map(|seed| seed.child("slice").child(field.name.as_str()).child(value));
                 slices.push(Slice {
                     field: field.name.clone(),
                     value: value.to_owned(),

@@ -164,6 +164,11 @@ impl Scorer {
         self.metrics.iter().map(|metric| metric.facts().name).collect()
     }
 
+    /// Whether every sample must have a reference.
+    pub fn needs_references(&self) -> bool {
+        self.labels.is_some() || self.metrics.iter().any(|metric| metric.needs_references())
+    }
+
     fn width(&self) -> usize {
         self.metrics.iter().map(|metric| metric.shape().width()).sum()
     }
@@ -187,7 +192,7 @@ impl Scorer {
         pairs: &[Pair<'_>],
         name: &(dyn Fn(usize) -> String + Sync),
     ) -> Result<Vec<Chunk>, MetricsError> {
-        let needs = self.labels.is_some() || self.metrics.iter().any(|metric| metric.needs_references());
+        let needs = self.needs_references();
         if let Some(index) = pairs.iter().position(|pair| needs && pair.references.is_empty()) {
             return Err(MetricsError::NoReference { id: name(index) });
         }
@@ -306,6 +311,18 @@ impl Scorer {
     /// # Errors
     /// When there were no samples.
     pub fn finish(self, seed: Seed) -> Result<Evaluated, MetricsError> {
+        self.end(Some(seed))
+    }
+
+    /// The same without intervals.
+    ///
+    /// # Errors
+    /// When there were no samples.
+    pub fn finish_without_intervals(self) -> Result<Evaluated, MetricsError> {
+        self.end(None)
+    }
+
+    fn end(self, seed: Option<Seed>) -> Result<Evaluated, MetricsError> {
         if self.samples == 0 {
             return Err(MetricsError::Empty);
         }

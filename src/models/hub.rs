@@ -88,7 +88,7 @@ impl HubModel {
             !part.is_empty() && !part.starts_with('.') && !part.contains("--") && part.chars().all(plain)
         };
         let depth = repository.split('/').count();
-        if depth <= 2 && repository.split('/').all(part) && revision.split('/').all(part) {
+        if depth == 2 && repository.split('/').all(part) && revision.split('/').all(part) {
             Ok(Self {
                 repository: repository.to_owned(),
                 revision: revision.to_owned(),
@@ -101,6 +101,11 @@ impl HubModel {
     /// `org/name`
     pub fn repository(&self) -> &str {
         &self.repository
+    }
+
+    /// The revision, if it is a commit already.
+    pub fn pinned(&self) -> Option<&str> {
+        is_commit(&self.revision).then_some(self.revision.as_str())
     }
 
     /// The folder of the cache that holds it.
@@ -168,8 +173,8 @@ impl Hub {
     /// # Errors
     /// When it is not in the cache and the server does not say.
     pub fn commit(&self, model: &HubModel) -> Result<String, HubError> {
-        if is_commit(&model.revision) {
-            return Ok(model.revision.clone());
+        if let Some(commit) = model.pinned() {
+            return Ok(commit.to_owned());
         }
         let known = self.cache.join(model.folder()).join("refs").join(&model.revision);
         if let Ok(commit) = std::fs::read_to_string(&known)

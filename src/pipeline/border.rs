@@ -18,16 +18,22 @@ pub(super) const MAXIMUM_BYTES: usize = 1 << 20;
 pub(super) struct Unreadable {
     pub at: Position,
     pub message: String,
-    pub help: String,
+    /// The next move, where it is not to check the path.
+    pub help: Option<String>,
 }
 
 impl Unreadable {
-    fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
+    fn new(message: impl Into<String>) -> Self {
         Self {
             at: Position { line: 1, column: 1 },
             message: message.into(),
-            help: help.into(),
+            help: None,
         }
+    }
+
+    fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
     }
 }
 
@@ -40,15 +46,18 @@ pub(super) fn file_text(path: &Path) -> Result<String, Unreadable> {
             || "name the file in it".to_owned(),
             |file| format!("did you mean `{}`?", file.display()),
         );
-        Unreadable::new("it is a folder", help)
+        Unreadable::new("it is a folder").help(help)
     };
     // what Windows says of a folder is that access is denied
     if path.is_dir() {
         return Err(folder(path));
     }
     let unreadable = |error: std::io::Error| match error.kind() {
-        ErrorKind::NotFound => Unreadable::new("there is no such file", near(path)),
-        _ => Unreadable::new(error.to_string(), "check the path, and who may read the file"),
+        ErrorKind::NotFound => Unreadable {
+            help: near(path),
+            ..Unreadable::new("no such file")
+        },
+        _ => Unreadable::new(error.to_string()),
     };
     let file = File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();
@@ -67,10 +76,7 @@ pub(super) fn file_text(path: &Path) -> Result<String, Unreadable> {
 /// The text of a file's bytes.
 pub(super) fn decoded(bytes: Vec<u8>) -> Result<String, Unreadable> {
     if let Some(encoding) = other_encoding(&bytes) {
-        return Err(Unreadable::new(
-            format!("it is {encoding} text"),
-            "save the file as UTF-8",
-        ));
+        return Err(Unreadable::new(format!("it is {encoding} text")).help("save the file as UTF-8"));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
@@ -85,7 +91,7 @@ pub(super) fn decoded(bytes: Vec<u8>) -> Result<String, Unreadable> {
         };
         Unreadable {
             at: end_of(&before),
-            ..Unreadable::new(format!("the byte 0x{byte:02X} is not UTF-8 text"), help)
+            ..Unreadable::new(format!("the byte 0x{byte:02X} is not UTF-8 text")).help(help)
         }
     })?;
     Ok(match text.strip_prefix('\u{feff}') {
@@ -115,18 +121,15 @@ fn end_of(text: &str) -> Position {
 }
 
 pub(super) fn too_large(length: usize) -> Unreadable {
-    Unreadable::new(
-        format!("it has {length} bytes, and a pipeline file at most {MAXIMUM_BYTES}"),
-        "name a pipeline file; data belongs into files that a `dataset` step reads",
-    )
+    Unreadable::new(format!(
+        "it has {length} bytes, and a pipeline file at most {MAXIMUM_BYTES}"
+    ))
+    .help("name a pipeline file; data belongs into files that a `dataset` step reads")
 }
 
 /// The next move where there is no such file: the nearest name in its folder.
-fn near(path: &Path) -> String {
-    let first = "check the path; `fragua init` writes a first one";
-    let (Some(name), Some(folder)) = (path.file_name().and_then(|name| name.to_str()), path.parent()) else {
-        return first.into();
-    };
+fn near(path: &Path) -> Option<String> {
+    let (name, folder) = (path.file_name()?.to_str()?, path.parent()?);
     let here = if folder.as_os_str().is_empty() {
         Path::new(".")
     } else {
@@ -140,10 +143,8 @@ fn near(path: &Path) -> String {
         .take(1000)
         .collect();
     names.sort();
-    match suggest(name, names.iter().map(String::as_str)) {
-        Some(near) => format!("did you mean `{}`?", folder.join(near).display()),
-        None => first.into(),
-    }
+    let near = suggest(name, names.iter().map(String::as_str))?;
+    Some(format!("did you mean `{}`?", folder.join(near).display()))
 }
 
 /// A character that YAML does not take, or that not every parser takes for the same: its place in
@@ -188,7 +189,7 @@ mod tests {
         let problem = refused(b"pipeline: a\nabout: a\xC3\xB1o, a\xF1o\n");
         assert_eq!(problem.at, Position { line: 2, column: 14 });
         assert!(
-            problem.message.contains("0xF1") && problem.help.contains('ñ'),
+            problem.message.contains("0xF1") && problem.help.as_deref().is_some_and(|help| help.contains('ñ')),
             "{problem:?}"
         );
         assert_eq!(refused(b"\x80").at, Position { line: 1, column: 1 });
@@ -224,14 +225,16 @@ mod tests {
             "it is a folder"
         );
         std::fs::write(path("pipeline.yaml"), "pipeline: a\n").expect("written");
-        assert!(
-            file_text(folder.path())
-                .expect_err("a folder")
-                .help
-                .contains("pipeline.yaml")
-        );
+        let help = file_text(folder.path()).expect_err("a folder").help;
+        assert!(help.is_some_and(|help| help.contains("pipeline.yaml")));
         let missing = file_text(&path("pipelin.yaml")).expect_err("is not there");
-        assert!(missing.help.contains("did you mean"), "{missing:?}");
+        assert!(
+            missing
+                .help
+                .as_deref()
+                .is_some_and(|help| help.contains("did you mean")),
+            "{missing:?}"
+        );
         std::fs::write(path("large.yaml"), vec![b' '; MAXIMUM_BYTES + 1]).expect("written");
         assert!(
             file_text(&path("large.yaml"))

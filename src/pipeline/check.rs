@@ -124,6 +124,9 @@ const KNOWN_KEYWORDS: &[&str] = &[
     "x-words",
 ];
 
+/// More faults of one value than can be shown. Each costs a search for what was meant.
+const MAXIMUM_FAULTS: usize = 300;
+
 /// How many `$ref`s may lead to each other without a value in between.
 const MAXIMUM_REFERENCES: usize = 64;
 
@@ -211,6 +214,9 @@ impl<'a> Checker<'a> {
     }
 
     fn fault(&mut self, message: impl Into<String>, help: Option<String>) {
+        if self.is_full() {
+            return;
+        }
         self.outcome.faults.push(Fault {
             path: self.path.clone(),
             at_key: false,
@@ -221,7 +227,15 @@ impl<'a> Checker<'a> {
         });
     }
 
+    /// Whether so much is wrong already that more says nothing.
+    fn is_full(&self) -> bool {
+        self.outcome.faults.len() >= MAXIMUM_FAULTS
+    }
+
     fn key_fault(&mut self, message: impl Into<String>, help: Option<String>) {
+        if self.is_full() {
+            return;
+        }
         self.fault(message, help);
         if let Some(fault) = self.outcome.faults.last_mut() {
             fault.at_key = true;
@@ -254,6 +268,9 @@ impl<'a> Checker<'a> {
 
     /// A value of none of these types.
     fn misfit(&mut self, message: String, types: &[&str], node: &Node) {
+        if self.is_full() {
+            return;
+        }
         self.fault(message, words::conversion(types, node));
         if let Some(fault) = self.outcome.faults.last_mut() {
             let value = match &node.content {

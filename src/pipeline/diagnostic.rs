@@ -1,16 +1,19 @@
 //! What is wrong with a file, where, and what to do: for people with the source line, for programs
 //! as JSON.
 
-use std::collections::{HashMap, HashSet};
+mod list;
+mod render;
+
+pub use list::Diagnostics;
+
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use annotate_snippets::renderer::DecorStyle;
-use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde_json::{Value, json};
 
-use super::source::{Source, Span, Text};
+use super::source::{Source, Span};
+use crate::step::Kind;
 
 /// A place in a text: both count from one, columns in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,8 +32,9 @@ impl Source {
             class: Class::Relation,
             file: self.text_at(span.start).file.clone(),
             at: self.position(span.start),
-            message: message.into(),
+            message: shortened(message.into()),
             help: None,
+            docs: None,
             span,
             labels: Vec::new(),
             source: Some(self.clone()),
@@ -54,6 +58,16 @@ pub enum Severity {
     Error,
     /// It runs, but perhaps not as meant.
     Warning,
+}
+
+impl Severity {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
 }
 
 /// What sort of problem it is: what a program can go by, where words may change.
@@ -99,6 +113,10 @@ pub struct Diagnostic {
     pub message: String,
     /// The next move.
     pub help: Option<String>,
+    /// The page about the kind that it is about: `docs/steps/pretrain.md`. A path in the project and
+    /// no address, so that it is the page of this version, offline too; `fragua schema --markdown
+    /// pretrain` prints the same from the program alone.
+    pub docs: Option<String>,
     span: Span,
     labels: Vec<(Span, String)>,
     source: Option<Arc<Source>>,
@@ -115,8 +133,9 @@ impl Diagnostic {
             class: Class::Syntax,
             file: file.display().to_string(),
             at: Position { line: 1, column: 1 },
-            message: message.into(),
+            message: shortened(message.into()),
             help: None,
+            docs: None,
             span: Span::default(),
             labels: Vec::new(),
             source: None,
@@ -132,17 +151,31 @@ impl Diagnostic {
     }
 
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(shortened(help.into()));
         self
     }
 
-    pub(super) fn maybe_help(mut self, help: Option<String>) -> Self {
-        self.help = help.or(self.help);
-        self
+    pub(super) fn maybe_help(self, help: Option<String>) -> Self {
+        match help {
+            Some(help) => self.help(help),
+            None => self,
+        }
     }
 
     pub(super) fn class(mut self, class: Class) -> Self {
         self.class = class;
+        self
+    }
+
+    /// Names the page about the kind whose settings it is about.
+    pub(super) fn about(mut self, kind: Option<&Kind>) -> Self {
+        self.docs = kind.map(|kind| format!("docs/steps/{}.md", kind.name)).or(self.docs);
+        self
+    }
+
+    /// A second place that belongs to the problem.
+    pub(super) fn label(mut self, span: Span, text: impl Into<String>) -> Self {
+        self.labels.push((span, shortened(text.into())));
         self
     }
 
@@ -158,93 +191,45 @@ impl Diagnostic {
         self
     }
 
-    /// A second place that belongs to the problem.
-    pub(super) fn label(mut self, span: Span, text: impl Into<String>) -> Self {
-        self.labels.push((span, text.into()));
-        self
-    }
-
-    /// The message with its source line and a caret, for people.
-    pub fn render(&self, colour: bool) -> String {
-        let level = match self.severity {
-            Severity::Error => Level::ERROR,
-            Severity::Warning => Level::WARNING,
-        };
-        let mut group = Group::with_title(level.primary_title(self.message.as_str()));
-        group = match self.source.as_ref().filter(|_| !self.hidden) {
-            Some(source) => self.snippets(source, group),
-            None if self.hidden => group.element(
-                Origin::path(self.file.as_str())
-                    .line(self.at.line)
-                    .char_column(self.at.column),
-            ),
-            None => group.element(Origin::path(self.file.as_str())),
-        };
-        if let Some(help) = &self.help {
-            group = group.element(Level::HELP.message(help.as_str()));
-        }
-        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
-        renderer.decor_style(DecorStyle::Ascii).render(&[group])
-    }
-
-    /// The lines that it is about: those of its own file first, then those of others.
-    fn snippets<'a>(&'a self, source: &Source, mut group: Group<'a>) -> Group<'a> {
-        let own = source.text_at(self.span.start);
-        let others = source.texts().into_iter().filter(|text| text.start != own.start);
-        for text in std::iter::once(own.clone()).chain(others) {
-            let labels: Vec<_> = self.labels.iter().filter(|(span, _)| text.holds(*span)).collect();
-            if text.start != own.start && labels.is_empty() {
-                continue;
-            }
-            // tabs and control characters are shown by annotate-snippets as visible symbols
-            let mut snippet = Snippet::source(text.text.clone()).path(text.file.clone());
-            if text.start == own.start {
-                snippet = snippet.annotation(AnnotationKind::Primary.span(visible(&text, self.span)));
-            }
-            for (span, label) in labels {
-                snippet = snippet.annotation(
-                    AnnotationKind::Context
-                        .span(visible(&text, *span))
-                        .label(label.as_str()),
-                );
-            }
-            group = group.element(snippet);
-        }
-        group
-    }
-
     fn to_json(&self) -> Value {
-        json!({
-            "file": self.file,
-            "line": self.at.line,
-            "column": self.at.column,
-            "message": self.message,
-            "help": self.help,
-        })
+        let end = |span: Span| {
+            let source = self.source.as_ref()?;
+            Some(source.text_at(span.start).position(span.end.max(span.start)))
+        };
+        let place = |span: Span, at: Position, file: &str, message: &str| {
+            let end = end(span).unwrap_or(at);
+            json!({
+                "file": file, "line": at.line, "column": at.column,
+                "end_line": end.line, "end_column": end.column, "message": message,
+            })
+        };
+        let notes = self.labels.iter().filter_map(|(span, text)| {
+            let source = self.source.as_ref()?;
+            Some(place(
+                *span,
+                source.position(span.start),
+                &source.text_at(span.start).file,
+                text,
+            ))
+        });
+        let notes: Vec<Value> = notes.collect();
+        let mut value = place(self.span, self.at, &self.file, &self.message);
+        value["help"] = json!(self.help);
+        value["severity"] = json!(self.severity.name());
+        value["class"] = json!(self.class.name());
+        value["notes"] = json!(notes);
+        value["docs"] = json!(self.docs);
+        value
     }
 }
 
-/// A caret needs a place: the first line of a span, at least one byte where there is one.
-fn visible(text: &Text, span: Span) -> std::ops::Range<usize> {
-    let (offset, text) = (text.start, &text.text);
-    let start = span.start.saturating_sub(offset).min(text.len());
-    let end = span.end.saturating_sub(offset).clamp(start, text.len());
-    let first_line = text[start..end]
-        .find(['\n', '\r'])
-        .map_or(end, |newline| start + newline);
-    let end = start + text[start..first_line].trim_end().len();
-    start..end
-}
-
-/// A message without the names of steps in it.
-fn without_step(message: &str) -> String {
-    let mut parts = message.split("step `");
-    let mut plain = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        plain.push_str("step `");
-        plain.push_str(part.split_once('`').map_or(part, |(_, rest)| rest));
+/// A sentence of bounded length, whatever the file has for a name.
+fn shortened(text: String) -> String {
+    const LONGEST: usize = 800;
+    match text.char_indices().nth(LONGEST) {
+        None => text,
+        Some((end, _)) => format!("{}…", &text[..end]),
     }
-    plain
 }
 
 impl fmt::Display for Diagnostic {
@@ -255,87 +240,36 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// All problems of a file, in file order. Never empty as an error.
-#[derive(Clone, Debug)]
-pub struct Diagnostics(pub Vec<Diagnostic>);
-
-impl Diagnostics {
-    /// In file order, each once: a matrix finds the same problem many times.
-    ///
-    /// A value that YAML aliases repeat is one mistake however many steps it is in: the first names it,
-    /// with a note at each of the others. Where a secret may stand in a line, no lines are shown.
-    pub(super) fn sorted(mut list: Vec<Diagnostic>) -> Self {
-        list.sort_by_key(|one| (one.span.start, one.span.end));
-        let secret = list.iter().any(|one| one.hidden);
-        let mut told = HashSet::new();
-        let mut first: HashMap<_, usize> = HashMap::new();
-        let mut kept: Vec<Diagnostic> = Vec::with_capacity(list.len());
-        for one in list {
-            if !told.insert((one.span, one.severity, one.message.clone())) {
-                continue;
-            }
-            let mistake = (one.span, one.severity, without_step(&one.message));
-            match (one.alias, first.get(&mistake)) {
-                (Some(alias), Some(earlier)) => kept[*earlier].labels.push((alias, "used here too".into())),
-                _ => {
-                    first.entry(mistake).or_insert(kept.len());
-                    kept.push(one);
-                }
-            }
-        }
-        if secret {
-            kept = kept.into_iter().map(Diagnostic::hidden).collect();
-        }
-        Self(kept)
-    }
-
-    /// All of them for people, with source lines; colour only when asked for.
-    pub fn render(&self, colour: bool) -> String {
-        let rendered: Vec<_> = self.0.iter().map(|diagnostic| diagnostic.render(colour)).collect();
-        rendered.join("\n\n")
-    }
-
-    /// `{"errors": [{"file", "line", "column", "message", "help"}]}`
-    pub fn to_json(&self) -> Value {
-        json!({ "errors": self.0.iter().map(Diagnostic::to_json).collect::<Vec<_>>() })
-    }
-}
-
-impl fmt::Display for Diagnostics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.render(false))
-    }
-}
-
-impl std::error::Error for Diagnostics {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_span_renders() {
-        let text = "a: ñ\r\n\tb: \"x\u{7}\"\n";
-        let source = Source::new(Path::new("a.yaml"), text);
-        for start in 0..=text.len() + 2 {
-            for end in start..=text.len() + 2 {
-                let inside = |byte: usize| byte > text.len() || text.is_char_boundary(byte);
-                if inside(start) && inside(end) {
-                    let rendered = source.error(Span { start, end }, "wrong").render(false);
-                    assert!(rendered.contains("a.yaml:"), "{rendered}");
-                }
-            }
-        }
+    fn json_has_the_documented_fields_and_more() {
+        let source = Source::new(Path::new("a.yaml"), "a: 1\nb: 2\n");
+        let problem = source
+            .error(Span { start: 3, end: 4 }, "no")
+            .help("do")
+            .label(Span { start: 5, end: 6 }, "here");
+        assert_eq!(problem.to_string(), "a.yaml:1:4: no; do");
+        assert_eq!(
+            Diagnostics::sorted(vec![problem]).to_json(),
+            json!({"errors": [{
+                "file": "a.yaml", "line": 1, "column": 4, "end_line": 1, "end_column": 5, "message": "no", "help": "do",
+                "severity": "error", "class": "relation", "docs": null,
+                "notes": [{
+                    "file": "a.yaml", "line": 2, "column": 1, "end_line": 2, "end_column": 2, "message": "here",
+                }],
+            }]})
+        );
     }
 
     #[test]
-    fn json_is_the_design_s() {
+    fn messages_are_bounded() {
         let source = Source::new(Path::new("a.yaml"), "a: 1\n");
-        let list = Diagnostics::sorted(vec![source.error(Span { start: 3, end: 4 }, "no").help("do")]);
-        assert_eq!(
-            list.to_json(),
-            json!({"errors": [{"file": "a.yaml", "line": 1, "column": 4, "message": "no", "help": "do"}]})
-        );
-        assert_eq!(list.0[0].to_string(), "a.yaml:1:4: no; do");
+        let problem = source
+            .error(Span::default(), "ñ".repeat(100_000))
+            .help("x".repeat(100_000));
+        assert!(problem.to_string().len() < 4000);
     }
 }

@@ -18,6 +18,9 @@ use crate::step::Kind;
 /// How many files may include each other in a row.
 const MAXIMUM_DEPTH: usize = 8;
 
+/// The bytes of all files together.
+const MAXIMUM_TOTAL: usize = 4 * super::border::MAXIMUM_BYTES;
+
 /// What included files add to.
 const SHARED: [&str; 2] = ["params", "steps"];
 
@@ -105,6 +108,12 @@ impl Includer<'_> {
             return;
         }
         let text = match file_text(path) {
+            Ok(text) if self.source.len() + text.len() > MAXIMUM_TOTAL => {
+                let message = format!("with `{name}` the files have more than {MAXIMUM_TOTAL} bytes together");
+                self.problems
+                    .push(self.source.error(at, message).help("include fewer files"));
+                return;
+            }
             Ok(text) => self.source.add(path, text),
             Err(unreadable) => {
                 let place = unreadable.at;
@@ -112,7 +121,9 @@ impl Includer<'_> {
                     (1, 1) => format!("cannot include `{name}`: {}", unreadable.message),
                     (line, column) => format!("cannot include `{name}`: {line}:{column}: {}", unreadable.message),
                 };
-                self.problems.push(self.source.error(at, message).help(unreadable.help));
+                let help = unreadable.help;
+                let help = help.unwrap_or_else(|| "check the path; it is relative to this file".into());
+                self.problems.push(self.source.error(at, message).help(help));
                 return;
             }
         };

@@ -90,13 +90,14 @@ impl Resolver<'_> {
         if sound && parsed {
             match (kind.parse)(&draft.settings) {
                 Ok(work) => draft.work = Some(work),
-                Err(problem) => self.told(variant, &step.name, problem, Class::Shape),
+                Err(problem) => self.told(variant, step, problem, Class::Shape),
             }
         }
         if draft.left_out.is_none() {
-            self.derive(&mut draft, 0);
-            for problem in self.checked(&draft) {
-                self.told(variant, &step.name, problem, Class::Kind);
+            let found = self.checked(&draft);
+            self.derive(&mut draft, 0, &found);
+            for problem in found {
+                self.told(variant, step, problem, Class::Kind);
             }
         }
         self.add(draft)
@@ -148,11 +149,12 @@ impl Resolver<'_> {
     }
 
     /// A problem that a kind found, at its place.
-    fn told(&mut self, variant: &Variant, step: &str, problem: Problem, class: Class) {
+    fn told(&mut self, variant: &Variant, step: &StepDraft, problem: Problem, class: Class) {
+        let name = &step.name;
         let message = if problem.path.is_empty() {
-            format!("step `{step}`: {}", problem.message)
+            format!("step `{name}`: {}", problem.message)
         } else {
-            format!("`{}` of step `{step}`: {}", problem.path.join("."), problem.message)
+            format!("`{}` of step `{name}`: {}", problem.path.join("."), problem.message)
         };
         // what a kind says may hold a path that the environment gave
         let redaction = Redaction::of(&variant.with.to_value());
@@ -164,8 +166,11 @@ impl Resolver<'_> {
             message: redaction.clean(&message),
             help: problem.help.map(|help| redaction.clean(&help)),
         };
-        self.problems
-            .push(place(self.source, &variant.with, variant.outside, fault).class(class));
+        let mut told = place(self.source, &variant.with, variant.outside, fault).class(class);
+        for (path, text) in problem.notes {
+            told = told.label(variant.with.locate(&path).node.span, text);
+        }
+        self.problems.push(told.about(step.kind));
     }
 
     /// An instance as its reader sees it.
@@ -206,7 +211,8 @@ impl Resolver<'_> {
     }
 
     /// Adds the instances that a step has the engine add before it, each once for all who ask.
-    fn derive(&mut self, draft: &mut Draft, depth: usize) {
+    /// What `told` says already of the settings that they share is not told of them again.
+    fn derive(&mut self, draft: &mut Draft, depth: usize, told: &[Problem]) {
         let derived = draft.work.as_ref().map(|work| work.derived()).unwrap_or_default();
         for wanted in derived {
             let field = wanted.field;
@@ -216,10 +222,11 @@ impl Resolver<'_> {
                     input.text = format!("@{field}");
                     draft.inputs.push((index, input));
                 }
+                Err(problem) if told.iter().any(|earlier| earlier.message == problem.message) => {}
                 Err(problem) => {
                     let message = format!("step `{}`: {}", draft.step, problem.message);
                     let problem = self.source.error(draft.at, message).maybe_help(problem.help);
-                    self.problems.push(problem);
+                    self.problems.push(problem.class(Class::Kind).about(Some(draft.kind)));
                 }
             }
         }
@@ -280,7 +287,7 @@ impl Resolver<'_> {
                 }
             }
         }
-        self.derive(&mut draft, depth + 1);
+        self.derive(&mut draft, depth + 1, &[]);
         if let Some(problem) = self.checked(&draft).into_iter().next() {
             return Err(problem);
         }

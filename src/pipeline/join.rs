@@ -8,6 +8,9 @@ use std::collections::HashMap;
 use super::matrix::MAXIMUM_INSTANCES;
 use super::reference::Reference;
 
+/// More instances that all instances of one step read together are a mistake.
+const MAXIMUM_READS: usize = 10_000_000;
+
 /// A step's axes, with the instances that each of its references then means.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Row {
@@ -47,6 +50,9 @@ pub(super) fn rows(
         }
         if reference.gather {
             let all: Vec<usize> = chosen.iter().map(|(index, _)| *index).collect();
+            if rows.len().saturating_mul(all.len()) > MAXIMUM_READS {
+                return Err(NoRow::TooMany);
+            }
             rows.iter_mut().for_each(|row| row.targets.push(all.clone()));
             continue;
         }

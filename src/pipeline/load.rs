@@ -42,6 +42,7 @@ pub fn load(path: &Path, options: &LoadOptions, kinds: &'static [Kind]) -> Resul
 fn text_of_pipeline(path: &Path) -> Result<String, Diagnostics> {
     file_text(path).map_err(|Unreadable { at, message, help }| {
         let message = format!("cannot read the pipeline file: {message}");
+        let help = help.unwrap_or_else(|| "check the path; `fragua init` writes a first one".into());
         Diagnostics(vec![Diagnostic::whole(path, message).at(at).help(help)])
     })
 }

@@ -1,7 +1,7 @@
 //! A step's own matrix: every combination of its axes' values, the last axis turning fastest, less
 //! what `exclude` removes and with what `include` adds.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::diagnostic::Diagnostic;
@@ -69,7 +69,11 @@ impl Matrix<'_> {
         } else {
             vec![Combination::new()]
         };
-        for axis in &axes {
+        for (width, axis) in axes.iter().enumerate() {
+            let values = all.len() * axis.values.len() * (width + 1);
+            if !self.source.afford(values, matrix.span, self.problems) {
+                return Vec::new();
+            }
             let longer = |combination: &Combination| {
                 let more = |(label, value): &(String, Node)| {
                     let mut longer = combination.clone();
@@ -145,7 +149,7 @@ impl Matrix<'_> {
 
     fn listed(&mut self, axis: &Entry, items: &[Node]) -> Vec<(String, Node)> {
         let mut values = Vec::new();
-        let mut labels = HashSet::new();
+        let mut first_at = HashMap::new();
         for item in items {
             if matches!(item.content, Content::Unknown) {
                 values.push((String::new(), item.clone()));
@@ -162,15 +166,16 @@ impl Matrix<'_> {
                 self.problems.push(item.error(self.source, message).help(help));
                 continue;
             };
-            if !labels.insert(label.clone()) {
+            if let Some(first) = first_at.get(&label) {
                 let message = format!(
                     "axis `{}` of step `{}` has the value `{label}` twice",
                     axis.key, self.step
                 );
-                self.problems
-                    .push(item.error(self.source, message).help("remove one of the two"));
+                let problem = item.error(self.source, message).label(*first, "first here");
+                self.problems.push(problem.help("remove one of the two"));
                 continue;
             }
+            first_at.insert(label.clone(), item.span);
             values.push((label, item.clone()));
         }
         values

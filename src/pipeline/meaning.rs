@@ -25,6 +25,15 @@ pub(super) fn plain(text: &str) -> Option<Content> {
                 .or_else(|| value.as_i64().map(Into::into));
             Content::Number(whole.or_else(|| value.as_f64().and_then(serde_json::Number::from_f64))?)
         }
+        // a whole number beyond what its types hold
+        Err(_)
+            if text
+                .trim_start_matches(['-', '+'])
+                .chars()
+                .all(|digit| digit.is_ascii_digit()) =>
+        {
+            return None;
+        }
         _ => Content::Text(text.to_owned()),
     })
 }

@@ -10,6 +10,7 @@
 //! The room knows kinds only through [`crate::step::Kind`]: the registry is passed in.
 
 mod border;
+mod budget;
 mod check;
 mod combinations;
 mod complaint;

@@ -204,7 +204,7 @@ impl Reader<'_> {
             Err(unreadable) => {
                 let message = format!("--params {}: {}", path.display(), unreadable.message);
                 self.problems
-                    .push(self.source.error(self.key, message).help(unreadable.help));
+                    .push(self.source.error(self.key, message).maybe_help(unreadable.help));
                 return;
             }
         };

@@ -4,7 +4,7 @@
 //! text) is asked of serde_yaml, and the whole is held against what serde_yaml reads from the same
 //! text: if the two ever differ, that is a message and not a silent choice.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::border::{MAXIMUM_BYTES, Unreadable, foreign, too_large};
@@ -33,14 +33,14 @@ pub(super) fn read(source: &Arc<Source>, text: &Text, problems: &mut Vec<Diagnos
 fn document(source: &Arc<Source>, text: &Text, problems: &mut Vec<Diagnostic>) -> Result<Node, Diagnostic> {
     if text.text.len() > MAXIMUM_BYTES {
         let Unreadable { message, help, .. } = too_large(text.text.len());
-        return Err(source.error(text.beginning(), message).help(help));
+        return Err(source.error(text.beginning(), message).maybe_help(help));
     }
     if let Some((start, what)) = foreign(&text.text) {
         let end = start + text.text[start..].chars().next().map_or(0, char::len_utf8);
         let message = format!("{what} cannot stand in a pipeline file");
-        return Err(source
-            .error(text.span(start, end), message)
-            .help("remove it; within double quotes, write an escape such as \"\\u2028\""));
+        let code = text.text[start..].chars().next().map_or(0, u32::from);
+        let help = format!("remove it, or write \\u{code:04X} for it within double quotes");
+        return Err(source.error(text.span(start, end), message).help(help));
     }
     let mut reader = Reader {
         source,
@@ -120,6 +120,12 @@ impl<'a> Reader<'a> {
             "indent with spaces: YAML takes no tabs there"
         } else if line.contains("${") && line.contains(['{', '[']) {
             "inside {..} and [..], a placeholder needs quotes: \"${params.name}\""
+        } else if error.info().contains("unknown escape") {
+            "within double quotes `\\` begins an escape: write `\\\\`, or use single quotes"
+        } else if error.info().contains("unknown anchor") {
+            "`*name` repeats what `&name` marked before it; text that begins with `*` needs quotes"
+        } else if line_start > 0 && text.starts_with('%') {
+            "remove the line that begins with `%`"
         } else {
             "check the indentation, and that every bracket and quote is closed"
         };
@@ -153,7 +159,8 @@ impl<'a> Reader<'a> {
         if depth > MAXIMUM_DEPTH {
             return Err(self
                 .source
-                .error(span, format!("nested more than {MAXIMUM_DEPTH} deep")));
+                .error(span, format!("nested more than {MAXIMUM_DEPTH} deep"))
+                .help("nothing in a pipeline is so deep: look for brackets that are not closed"));
         }
         let (anchor, tag, node) = match event {
             Event::Alias(anchor) => return self.alias(anchor, span),
@@ -206,6 +213,8 @@ impl<'a> Reader<'a> {
             );
         }
         if anchor != 0 {
+            // the copy for aliases counts too: anchors within anchors would copy one value often
+            self.count(size(&node), span)?;
             self.anchors.insert(anchor, Some(node.clone()));
         }
         Ok(node)
@@ -235,8 +244,9 @@ impl<'a> Reader<'a> {
     fn count(&mut self, more: usize, span: Span) -> Result<(), Diagnostic> {
         self.nodes += more;
         if self.nodes > MAXIMUM_NODES {
-            let message = format!("more than {MAXIMUM_NODES} values, those that aliases repeat included");
-            return Err(self.source.error(span, message));
+            let message = format!("more than {MAXIMUM_NODES} values, those that anchors and aliases repeat included");
+            let problem = self.source.error(span, message);
+            return Err(problem.help("write less in one file, and let aliases repeat small values only"));
         }
         Ok(())
     }
@@ -275,25 +285,26 @@ impl<'a> Reader<'a> {
             first_at.insert(key.clone(), key_span);
             entries.push(Entry { key, key_span, value });
         };
+        let mut names: HashSet<String> = first_at.into_keys().collect();
         for (span, value) in merges {
-            self.merge(&mut entries, span, value);
+            self.merge(&mut entries, &mut names, span, value);
         }
         Ok((entries, end))
     }
 
     /// `<<: *defaults`: keys that are not there yet; of several mappings, the earlier one wins.
-    fn merge(&mut self, entries: &mut Vec<Entry>, span: Span, value: Node) {
+    fn merge(&mut self, entries: &mut Vec<Entry>, names: &mut HashSet<String>, span: Span, value: Node) {
         match value.content {
             Content::Map(more) => {
                 for entry in more {
-                    if !entries.iter().any(|earlier| earlier.key == entry.key) {
+                    if names.insert(entry.key.clone()) {
                         entries.push(entry);
                     }
                 }
             }
             Content::List(items) if items.iter().all(|item| matches!(item.content, Content::Map(_))) => {
                 for item in items {
-                    self.merge(entries, span, item);
+                    self.merge(entries, names, span, item);
                 }
             }
             _ => {

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::budget::Budget;
 use super::diagnostic::Position;
 
 /// Bytes of the texts, half open.
@@ -19,6 +20,7 @@ pub(super) struct Span {
 #[derive(Debug)]
 pub(super) struct Source {
     texts: RwLock<Vec<Arc<Text>>>,
+    budget: Budget,
 }
 
 /// One file's.
@@ -40,6 +42,7 @@ impl Source {
     pub fn new(file: &Path, text: impl Into<String>) -> Arc<Self> {
         let source = Self {
             texts: RwLock::default(),
+            budget: Budget::default(),
         };
         source.add(file, text);
         Arc::new(source)
@@ -50,15 +53,15 @@ impl Source {
         let mut texts = self.texts.write().unwrap_or_else(PoisonError::into_inner);
         // one byte between two texts, so that the end of one is not the beginning of the next
         let start = texts.last().map_or(0, |last| last.start + last.text.len() + 1);
-        let whole = text.into();
         let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        let text = one_line_end(text.into());
         let text = Arc::new(Text {
             file: file.display().to_string(),
             folder: absolute.parent().map(Path::to_owned).unwrap_or_default(),
             path: file.to_owned(),
             start,
-            breaks: whole.match_indices('\n').map(|(newline, _)| newline + 1).collect(),
-            text: whole,
+            breaks: text.match_indices('\n').map(|(newline, _)| newline + 1).collect(),
+            text,
         });
         texts.push(text.clone());
         text
@@ -71,6 +74,17 @@ impl Source {
         texts[after.saturating_sub(1)].clone()
     }
 
+    /// The bytes of all texts, and one between two.
+    pub fn len(&self) -> usize {
+        let texts = self.texts.read().unwrap_or_else(PoisonError::into_inner);
+        texts.last().map_or(0, |last| last.start + last.text.len())
+    }
+
+    /// What the file may still come to.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
     /// Every text, the named file's first.
     pub fn texts(&self) -> Vec<Arc<Text>> {
         self.texts.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -79,6 +93,26 @@ impl Source {
     pub fn position(&self, byte: usize) -> Position {
         self.text_at(byte).position(byte)
     }
+}
+
+/// A `\r` that ends a line by itself, as YAML and old systems have it, becomes a `\n`: as many bytes,
+/// and whatever counts lines counts the same.
+fn one_line_end(text: String) -> String {
+    let alone = |(at, _): &(usize, &str)| text.as_bytes().get(at + 1) != Some(&b'\n');
+    let places: Vec<usize> = text.match_indices('\r').filter(alone).map(|(at, _)| at).collect();
+    if places.is_empty() {
+        return text;
+    }
+    let mut places = places.into_iter().peekable();
+    text.char_indices()
+        .map(|(at, character)| {
+            if places.next_if_eq(&at).is_some() {
+                '\n'
+            } else {
+                character
+            }
+        })
+        .collect()
 }
 
 impl Text {
@@ -98,6 +132,21 @@ impl Text {
         range
             .and_then(|(start, end)| self.text.get(start..end))
             .unwrap_or_default()
+    }
+
+    /// The line that a byte is in.
+    pub fn line_at(&self, byte: usize) -> &str {
+        let at = byte.saturating_sub(self.start).min(self.text.len());
+        let (before, after) = self.text.as_bytes().split_at(at);
+        let start = before
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |newline| newline + 1);
+        let end = after
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .map_or(self.text.len(), |newline| at + newline);
+        self.text.get(start..end).unwrap_or_default()
     }
 
     /// A span of this text as one of all texts.

@@ -37,16 +37,17 @@ pub(super) struct Substitution<'a> {
 
 impl Substitution<'_> {
     pub fn apply(&mut self, node: &Node, scope: &Scope) -> Node {
+        let text = node.text().map_or(0, str::len);
+        if !self.source.afford(1 + text / 64, node.span, self.problems) {
+            return node.holding(Content::Unknown);
+        }
         let content = match &node.content {
             Content::Text(text) if text.contains("${") => return self.text(node, text, scope),
             Content::List(items) => Content::List(items.iter().map(|item| self.apply(item, scope)).collect()),
             Content::Map(entries) => Content::Map(entries.iter().map(|entry| self.entry(entry, scope)).collect()),
             content => content.clone(),
         };
-        Node {
-            content,
-            ..node.clone()
-        }
+        node.holding(content)
     }
 
     fn entry(&mut self, entry: &Entry, scope: &Scope) -> Entry {
@@ -55,16 +56,14 @@ impl Substitution<'_> {
             self.problems.push(self.source.error(entry.key_span, message));
         }
         Entry {
+            key: entry.key.clone(),
+            key_span: entry.key_span,
             value: self.apply(&entry.value, scope),
-            ..entry.clone()
         }
     }
 
     fn text(&mut self, node: &Node, text: &str, scope: &Scope) -> Node {
-        let unknown = Node {
-            content: Content::Unknown,
-            ..node.clone()
-        };
+        let unknown = node.holding(Content::Unknown);
         let mut pieces = match pieces(text) {
             Ok(pieces) => pieces,
             Err(message) => {
@@ -78,6 +77,7 @@ impl Substitution<'_> {
             && !name.starts_with("env.")
         {
             return match self.look_up(name, node, node.span, scope) {
+                Some(found) if !self.source.afford(found.weight(), node.span, self.problems) => unknown,
                 Some(found) => {
                     let mut value = found.clone();
                     value.mark_used(node.span);
@@ -111,7 +111,12 @@ impl Substitution<'_> {
                             parts.push(Part::Written(text));
                         }
                         Some(text) if found.path => parts.push(Part::Plain(self.as_path_of(node, found, &text))),
-                        Some(text) if !matches!(found.content, Content::Null) => parts.push(Part::Plain(text)),
+                        Some(text) if !matches!(found.content, Content::Null) => {
+                            if !self.source.afford(text.len() / 64, span, self.problems) {
+                                return unknown;
+                            }
+                            parts.push(Part::Plain(text));
+                        }
                         _ if matches!(found.content, Content::Unknown) => return unknown,
                         _ => {
                             let message = format!(
@@ -130,11 +135,9 @@ impl Substitution<'_> {
             Part::Plain(text) if env => text.replace("${", "$${"),
             Part::Plain(text) | Part::Written(text) => text,
         });
-        Node {
-            content: Content::Text(whole.collect()),
-            env,
-            ..node.clone()
-        }
+        let mut text = node.holding(Content::Text(whole.collect()));
+        text.env = env;
+        text
     }
 
     /// Whether `${env.NAME}` may stand where it does.

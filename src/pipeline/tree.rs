@@ -86,6 +86,19 @@ impl Node {
         Self::new(span, content)
     }
 
+    /// Another content in this value's place.
+    pub fn holding(&self, content: Content) -> Self {
+        Self {
+            content,
+            span: self.span,
+            used: self.used,
+            set: self.set.clone(),
+            alias: self.alias,
+            env: self.env,
+            path: self.path,
+        }
+    }
+
     pub fn entries(&self) -> &[Entry] {
         match &self.content {
             Content::Map(entries) => entries,

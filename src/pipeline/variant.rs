@@ -39,6 +39,10 @@ pub(super) struct StepDraft {
     pub name: String,
     /// Where its name stands.
     pub key: Span,
+    /// Where its kind stands, for notes.
+    pub uses: Span,
+    /// Where each axis of its own stands.
+    pub axes: Vec<(String, Span)>,
     pub kind: Option<&'static Kind>,
     /// Why it does not take part.
     pub left_out: Option<String>,
@@ -103,13 +107,19 @@ impl Drafter<'_> {
         }
         .combinations(matrix.as_ref());
         let combinations = self.repeated(entry, combinations);
+        let source = self.source.clone();
         let variants = combinations
             .iter()
-            .map(|combination| self.variant(entry, schema.as_deref(), &place, combination))
+            .take_while(|_| !source.is_spent())
+            .map(|combination| self.variant(entry, kind.zip(schema.as_deref()), &place, combination))
             .collect();
+        let axes = entry.value.get("matrix").map(Node::entries).unwrap_or_default();
+        let axes = axes.iter().chain(entry.value.entry(REPEAT));
         StepDraft {
             name,
             key: entry.key_span,
+            uses: entry.value.get("uses").map_or(entry.key_span, |uses| uses.span),
+            axes: axes.map(|axis| (axis.key.clone(), axis.key_span)).collect(),
             kind,
             left_out,
             variants,
@@ -124,7 +134,13 @@ impl Drafter<'_> {
         }
     }
 
-    fn variant(&mut self, entry: &Entry, schema: Option<&Value>, step: &str, combination: &Combination) -> Variant {
+    fn variant(
+        &mut self,
+        entry: &Entry,
+        kind: Option<(&'static Kind, &Value)>,
+        step: &str,
+        combination: &Combination,
+    ) -> Variant {
         let scope = Scope {
             params: Some(self.params),
             matrix: Some(combination),
@@ -156,7 +172,9 @@ impl Drafter<'_> {
             sound: false,
         };
         // that `with` is no mapping is told by the structure check
-        if let (Some(schema), Content::Map(_)) = (schema, &variant.with.content) {
+        if let (Some((kind, schema)), Content::Map(_)) = (kind, &variant.with.content)
+            && !self.source.is_spent()
+        {
             let namer = |path: &[String]| match path {
                 [] => step.to_owned(),
                 path => format!("`{}` of {step}", path.join(".")),
@@ -174,12 +192,13 @@ impl Drafter<'_> {
                 {
                     fault.help = Some(format!("`{key}` is the step's: write it beside `with:`"));
                 }
-                self.problems.push(place(self.source, &variant.with, outside, fault));
+                let problem = place(self.source, &variant.with, outside, fault);
+                self.problems.push(problem.about(Some(kind)));
             }
             variant.variables = named(&variant.with, &outcome.findings);
             let (references, unreadable) = references(&variant.with, &outcome.findings);
             for finding in unreadable {
-                self.not_a_reference(&variant.with, &finding, step);
+                self.not_a_reference(&variant.with, &finding, step, kind);
                 variant.sound = false;
             }
             variant.references = references;
@@ -209,7 +228,7 @@ impl Drafter<'_> {
         misplaced
     }
 
-    fn not_a_reference(&mut self, with: &Node, finding: &Finding, step: &str) {
+    fn not_a_reference(&mut self, with: &Node, finding: &Finding, step: &str, kind: &Kind) {
         let node = with.locate(&finding.path).node;
         let text = node.text().unwrap_or_default();
         let field = finding.path.join(".");
@@ -221,7 +240,8 @@ impl Drafter<'_> {
         } else {
             "write a step's name: `base`, `dialogues.test`, `tuned[rate=0.1]`"
         };
-        self.problems.push(node.error(self.source, message).help(help));
+        let problem = node.error(self.source, message).help(help);
+        self.problems.push(problem.about(Some(kind)));
     }
 }
 

@@ -37,7 +37,7 @@ impl Chart {
     pub(super) fn draw(label: String, at: impl Fn(f64) -> (Vec<Plot>, Layout)) -> Self {
         let [wide, narrow] = [WIDE, NARROW].map(|width| {
             let (plots, layout) = at(width);
-            svg(plots, layout.with_width(width), "")
+            svg(plots, layout.with_width(width), "", &label)
         });
         Self { label, wide, narrow }
     }
@@ -77,7 +77,7 @@ pub(super) fn layout(plots: &[Plot], height: f64, words: &Words) -> Layout {
 }
 
 /// A line without axes as high as a line of text.
-pub(super) fn sparkline(plots: Vec<Plot>, width: f64, height: f64) -> String {
+pub(super) fn sparkline(of: &str, plots: Vec<Plot>, width: f64, height: f64) -> String {
     let blank = TickFormat::Custom(Arc::new(|_| String::new()));
     let layout = Layout::auto_from_plots(&plots)
         .with_theme(theme("none"))
@@ -88,7 +88,7 @@ pub(super) fn sparkline(plots: Vec<Plot>, width: f64, height: f64) -> String {
         .with_force_margins_y(2.0, 1.0)
         .with_width(width)
         .with_height(height);
-    svg(plots, layout, " aria-hidden=\"true\"")
+    svg(plots, layout, " aria-hidden=\"true\"", of)
 }
 
 /// A kind of number that a tick can be.
@@ -126,7 +126,7 @@ fn tick(value: f64, language: super::Language) -> String {
 }
 
 /// The drawing, with what the page's script reads positions by.
-fn svg(plots: Vec<Plot>, layout: Layout, attributes: &str) -> String {
+fn svg(plots: Vec<Plot>, layout: Layout, attributes: &str, label: &str) -> String {
     let mut scene = render_multiple(plots, layout.with_interactive());
     let axes = scene.axis_meta.take();
     scene.interactive = false; // the page has a script of its own
@@ -147,13 +147,14 @@ fn svg(plots: Vec<Plot>, layout: Layout, attributes: &str) -> String {
         ));
     }
     text.push_str(" fill=\"var(--quiet)\">");
-    text.push_str(&own_clips(body));
+    text.push_str(&own_clips(body, label));
     text
 }
 
 /// kuva counts its clipping areas over the life of the process: the same chart would differ from one
-/// call to the next. An area is named by the chart's content instead.
-fn own_clips(body: &str) -> String {
+/// call to the next. An area is named by the chart's label and content
+/// instead, which no other chart of a page has.
+fn own_clips(body: &str, label: &str) -> String {
     const NAME: &str = "kuva-clip-";
     let mut parts = body.split(NAME);
     let mut text = parts.next().unwrap_or_default().to_owned();
@@ -161,7 +162,7 @@ fn own_clips(body: &str) -> String {
         .map(|part| part.split_at(part.bytes().take_while(u8::is_ascii_digit).count()))
         .collect();
     let mut content = blake3::Hasher::new();
-    content.update(text.as_bytes());
+    content.update(label.as_bytes()).update(text.as_bytes());
     for (_, rest) in &parts {
         content.update(rest.as_bytes());
     }

@@ -146,7 +146,7 @@ fn table(
             cells: metrics.iter().zip(&best).map(cell).collect(),
             is_baseline: baselines[index] == Some(index),
             tied: significance.from_best[index].is_some_and(|support| !support.supported),
-            spread: spread.map(|spread| sparkline(spread, &colour)),
+            spread: spread.map(|spread| sparkline(&system.instance, spread, &colour)),
             spread_label: spread.map(|spread| in_words(spread, words)).unwrap_or_default(),
             median: spread.and_then(|spread| median(spread)),
             colour,
@@ -177,7 +177,7 @@ fn table(
 }
 
 /// The spread as a small outline, its highest part at the top.
-fn sparkline(spread: &Spread, colour: &str) -> String {
+fn sparkline(of: &str, spread: &Spread, colour: &str) -> String {
     let points = spread
         .iter()
         .enumerate()
@@ -188,7 +188,7 @@ fn sparkline(spread: &Spread, colour: &str) -> String {
         .with_stroke_width(1.5)
         .with_fill()
         .with_fill_opacity(0.25);
-    chart::sparkline(vec![line.into()], 84.0, 22.0)
+    chart::sparkline(of, vec![line.into()], 84.0, 22.0)
 }
 
 /// The middle of the part that holds the median, as a share of the range.

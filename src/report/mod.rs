@@ -26,6 +26,7 @@ mod rows;
 mod runs;
 mod samples;
 mod significance;
+mod slices;
 mod steps;
 mod summary;
 mod tables;

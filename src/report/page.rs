@@ -17,7 +17,7 @@ use super::material::{Material, ReportError};
 use super::samples::{Samples, inert};
 use super::words::Words;
 use super::write::Options;
-use super::{cost, curves, graph, panels, quantized, steps, summary};
+use super::{cost, curves, graph, panels, quantized, slices, steps, summary};
 use crate::metrics::{LEVEL, RESAMPLES};
 
 /// What the template draws.
@@ -30,6 +30,7 @@ struct Page<'a> {
     nonce: String,
     summary: &'a summary::Summary,
     tables: &'a [Table],
+    slices: Vec<slices::SliceTable>,
     charts: Vec<panels::Charts>,
     cost: Option<&'a cost::Cost>,
     cost_data: String,
@@ -76,6 +77,7 @@ pub(super) fn render(
         nonce: String::new(),
         summary: parts.summary,
         tables: parts.tables,
+        slices: slices::slices(&material.groups, words),
         charts: panels::charts(material, &options.baseline, words),
         cost: cost.as_ref(),
         cost_data: inert(&data),

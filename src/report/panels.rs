@@ -1,7 +1,7 @@
 //! Scores, charted: for each metric every system with its interval, the score along each numeric
 //! axis, and a map over two axes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kuva::plot::ForestPlot;
 use kuva::render::plots::Plot;
@@ -12,7 +12,7 @@ use super::lines::{About, LineChart, Series, Stroke};
 use super::material::{GENERATIONS, Group, Material, System};
 use super::ranking;
 use super::words::Words;
-use crate::metrics::Facts;
+use crate::metrics::{Facts, Range};
 
 /// Systems in a chart: more would be a wall. The table has all of them.
 const MOST_SYSTEMS: usize = 40;
@@ -42,7 +42,8 @@ struct Panel {
     metric: &'static str,
     label: String,
     about: String,
-    higher: bool,
+    /// `higher`, `lower`, `one`
+    good: &'static str,
     leading: bool,
     intervals: Chart,
     /// Whether the chart has a baseline.
@@ -59,11 +60,11 @@ struct Map {
     /// What the other axes are held at, or how many settings a cell is the best of.
     note: String,
     heads: Vec<String>,
-    lines: Vec<Line>,
+    lines: Vec<MapRow>,
 }
 
 #[derive(Serialize)]
-struct Line {
+struct MapRow {
     head: String,
     cells: Vec<Option<Shade>>,
 }
@@ -90,11 +91,11 @@ fn group_charts(group: &Group, baseline: &BTreeMap<String, String>, words: &Word
             metric: metric.name,
             label: words.label(metric).to_owned(),
             about: words.about(metric).to_owned(),
-            higher: metric.range.higher_is_better(),
+            good: ranking::good_end(metric.range),
             leading: Some(metric) == leading,
             intervals,
             dashed,
-            by_axis: by_axis(group, metric, words),
+            by_axis: by_axis(group, metric, &colours, words),
             map: map(group, metric, words),
         }
     };
@@ -144,12 +145,8 @@ fn intervals(
         .filter_map(|(system, colour)| Some((system, colour.as_str(), system.score(metric.name)?.value)))
         .collect();
     shown.sort_by(|one, other| {
-        let order = one.2.total_cmp(&other.2);
-        if metric.range.higher_is_better() {
-            order.reverse()
-        } else {
-            order
-        }
+        let good = |value: f64| ranking::goodness(value, metric.range);
+        good(other.2).total_cmp(&good(one.2))
     });
     let all = shown.len();
     shown.truncate(MOST_SYSTEMS);
@@ -165,7 +162,7 @@ fn intervals(
         ],
     );
     let chart = Chart::draw(label, |width| {
-        let most = if width < 500.0 { 22 } else { 44 };
+        let most = if width < chart::WIDE { 22 } else { 44 };
         let mut forest = ForestPlot::new()
             .with_marker_size(4.0)
             .with_cap_size(4.0)
@@ -187,9 +184,11 @@ fn intervals(
             forest = forest.with_colored_row(text, *value, low, high, format!("var(--{colour})"));
         }
         let plots: Vec<Plot> = vec![forest.into()];
-        let height = 44.0 + 24.0 * shown.len() as f64;
-        let mut layout = chart::layout(&plots, height, words).with_ticks(if width < 500.0 { 3 } else { 5 });
-        if metric.range != crate::metrics::Range::Perplexity {
+        let height = 40.0 + 24.0 * shown.len() as f64;
+        let mut layout = chart::layout(&plots, height, words)
+            .with_ticks(if width < chart::WIDE { 3 } else { 5 })
+            .with_force_margins_y(8.0, 28.0);
+        if matches!(metric.range, Range::Fraction | Range::Percent) {
             layout = layout.with_x_axis_min(0.0);
         }
         (plots, layout)
@@ -216,31 +215,50 @@ fn numeric_axes(group: &Group) -> Vec<&str> {
     group.axes.iter().filter(numeric).map(String::as_str).collect()
 }
 
-fn by_axis(group: &Group, metric: Facts, words: &Words) -> Vec<LineChart> {
+/// The systems that differ in one axis only.
+struct Line<'a> {
+    name: String,
+    colour: &'a str,
+    points: Vec<(f64, f64, Option<(f64, f64)>)>,
+}
+
+fn by_axis(group: &Group, metric: Facts, colours: &[String], words: &Words) -> Vec<LineChart> {
     let chart = |axis: &str| {
-        let mut lines: Vec<(String, Vec<(f64, f64, Option<(f64, f64)>)>)> = Vec::new();
-        for system in &group.systems {
+        let mut lines: Vec<Line> = Vec::new();
+        for (system, colour) in group.systems.iter().zip(colours) {
             let (Some(x), Some(score)) = (system.on(axis).and_then(|x| x.parse().ok()), system.score(metric.name))
             else {
                 continue;
             };
             let name = ranking::label_without(system, &[axis]);
             let point = (x, score.value, score.low.zip(score.high));
-            match lines.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, points)) => points.push(point),
-                None => lines.push((name, vec![point])),
+            match lines.iter_mut().find(|line| line.name == name) {
+                Some(line) => line.points.push(point),
+                None => lines.push(Line {
+                    name,
+                    colour,
+                    points: vec![point],
+                }),
             }
         }
         lines.truncate(MOST_LINES);
-        let series = lines.into_iter().enumerate().map(|(index, (name, mut points))| {
+        // the group's colours, where they tell the lines apart
+        let different: BTreeSet<&str> = lines.iter().map(|line| line.colour).collect();
+        let apart = different.len() == lines.len();
+        let series = lines.into_iter().enumerate().map(|(index, line)| {
+            let mut points = line.points;
             points.sort_by(|one, other| one.0.total_cmp(&other.0));
             Series {
-                label: if name.is_empty() {
+                label: if line.name.is_empty() {
                     words.label(metric).to_owned()
                 } else {
-                    name
+                    line.name
                 },
-                colour: format!("s{}", index + 1),
+                colour: if apart {
+                    line.colour.to_owned()
+                } else {
+                    format!("s{}", index + 1)
+                },
                 stroke: Stroke::Points,
                 points: points.iter().map(|(x, y, _)| (*x, *y)).collect(),
                 intervals: points.iter().map(|(.., interval)| *interval).collect(),
@@ -259,6 +277,7 @@ fn by_axis(group: &Group, metric: Facts, words: &Words) -> Vec<LineChart> {
             y_label: words.label(metric).to_owned(),
             log_x: low > 0.0 && high / low >= 50.0,
             log_y: false,
+            from_zero: matches!(metric.range, Range::Fraction | Range::Percent),
         };
         LineChart::draw(about, series.collect(), words)
     };
@@ -289,7 +308,7 @@ fn map(group: &Group, metric: Facts, words: &Words) -> Option<Map> {
     if row_values.len() > MOST || column_values.len() > MOST {
         return None;
     }
-    let higher = metric.range.higher_is_better();
+    let good = |value: f64| ranking::goodness(value, metric.range);
     let cell = |row: &str, column: &str| {
         let inside = group
             .systems
@@ -298,7 +317,7 @@ fn map(group: &Group, metric: Facts, words: &Words) -> Option<Map> {
         let values = inside
             .filter_map(|system| system.score(metric.name))
             .map(|score| score.value);
-        values.reduce(|one, other| if higher { one.max(other) } else { one.min(other) })
+        values.max_by(|one, other| good(*one).total_cmp(&good(*other)))
     };
     let cells: Vec<Vec<Option<f64>>> = row_values
         .iter()
@@ -309,11 +328,14 @@ fn map(group: &Group, metric: Facts, words: &Words) -> Option<Map> {
         .flatten()
         .flatten()
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
-            (low.min(*value), high.max(*value))
+            (low.min(good(*value)), high.max(good(*value)))
         });
     let shade = |value: f64| {
-        let share = if high > low { (value - low) / (high - low) } else { 0.5 };
-        let share = if higher { share } else { 1.0 - share };
+        let share = if high > low {
+            (good(value) - low) / (high - low)
+        } else {
+            0.5
+        };
         Shade {
             text: words.score(value, metric.range),
             percent: (share * 100.0).round().clamp(0.0, 100.0) as u8,
@@ -336,7 +358,7 @@ fn map(group: &Group, metric: Facts, words: &Words) -> Option<Map> {
         lines: row_values
             .iter()
             .zip(cells)
-            .map(|(head, cells)| Line {
+            .map(|(head, cells)| MapRow {
                 head: (*head).to_owned(),
                 cells: cells.into_iter().map(|value| value.map(shade)).collect(),
             })

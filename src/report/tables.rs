@@ -26,6 +26,31 @@ pub(super) fn scores(material: &Material) -> Result<DataFrame, ReportError> {
     DataFrame::new(rows.len(), columns).map_err(failed("scores"))
 }
 
+/// `slices.csv`: the columns of `scores.csv` with `slice_field`, `slice_value` before the metric; `None` where
+/// nothing was sliced.
+///
+/// # Errors
+/// When polars cannot build it.
+pub(super) fn slices(material: &Material) -> Result<Option<DataFrame>, ReportError> {
+    let rows: Vec<_> = systems(material)
+        .flat_map(|system| system.slices.iter().map(move |slice| (system, slice)))
+        .flat_map(|(system, slice)| slice.scores.iter().map(move |score| (system, slice, score)))
+        .collect();
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let mut columns = identity(material, rows.iter().map(|(system, ..)| *system));
+    columns.push(texts("slice_field", rows.iter().map(|row| row.1.field.as_str())));
+    columns.push(texts("slice_value", rows.iter().map(|row| row.1.value.as_str())));
+    columns.push(texts("metric", rows.iter().map(|row| row.2.metric.as_str())));
+    columns.push(series("value", rows.iter().map(|row| row.2.value)));
+    columns.push(Series::new("n".into(), rows.iter().map(|row| row.2.n).collect::<Vec<u64>>()).into_column());
+    columns.push(series("low", rows.iter().map(|row| row.2.low)));
+    columns.push(series("high", rows.iter().map(|row| row.2.high)));
+    columns.push(texts("signature", rows.iter().map(|row| row.2.signature.as_str())));
+    DataFrame::new(rows.len(), columns).map(Some).map_err(failed("slices"))
+}
+
 /// A table as CSV.
 ///
 /// # Errors

@@ -67,17 +67,25 @@ pub fn write(material: &Material, options: &Options, out: &Path) -> Result<(), R
     let tested = tested.collect::<Result<Vec<_>, _>>()?;
     let tables = comparison::tables(&compared, &options.baseline, &spreads, &tested, &words);
     let summary = summary::summary(&compared, &options.baseline, &tested, &words);
+    let slices = tables::slices(material)?;
+    let mut downloads = DOWNLOADS.to_vec();
+    if slices.is_some() {
+        downloads.insert(1, "slices.csv");
+    }
     let parts = Parts {
         summary: &summary,
         tables: &tables,
         samples: &samples,
-        downloads: DOWNLOADS,
+        downloads: &downloads,
     };
     put(
         "index.html",
         page::render(&compared, &parts, options, &words)?.as_bytes(),
     )?;
     put("scores.csv", &tables::csv(tables::scores(material)?)?)?;
+    if let Some(slices) = slices {
+        put("slices.csv", &tables::csv(slices)?)?;
+    }
     tables::samples(material, &out.join("samples.csv"))?;
     put("scores.json", export::json(options, &summary, &tables).as_bytes())?;
     put(

@@ -92,8 +92,10 @@ impl Evaluate {
                 "model",
                 "`generations` and `model` are two different evaluations",
             )
+            .also("generations", "the other one")
             .help("make two steps: one with `generations`, one with `model` and `data`")),
             (Some(_), None, Some(_)) => Err(Problem::at("data", "`data` goes with `model`, not with `generations`")
+                .also("generations", "these are scored")
                 .help("generations bring their references along; remove `data`")),
             (None, Some(_), None) => Err(Problem::at("model", "perplexity needs a text to measure on")
                 .help("add `data`, for example `data: stories.test`")),

@@ -100,7 +100,10 @@ impl Step for ImportModel {
         if let Some(name) = hub {
             let commit = || -> anyhow::Result<_> {
                 let model = HubModel::parse(name)?;
-                let commit = self.server()?.commit(&model)?;
+                let commit = match model.pinned() {
+                    Some(commit) => commit.to_owned(), // nothing to ask for
+                    None => self.server()?.commit(&model)?,
+                };
                 Ok((model, commit))
             };
             let (model, commit) = commit().map_err(|error| KeyError {

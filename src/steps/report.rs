@@ -92,6 +92,8 @@ const COLUMNS: &[&str] = &[
     "finish",
     "prompt_tokens",
     "output_tokens",
+    "slice_field",
+    "slice_value",
 ];
 
 impl Step for Report {

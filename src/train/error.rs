@@ -24,6 +24,15 @@ pub enum TrainError {
         /// Which split.
         place: String,
     },
+    /// Running text for a model that reads a source first.
+    #[error(
+        "{place} is running text, and this model has an encoder that reads a source before its decoder writes: give \
+         prompts and answers, by a template"
+    )]
+    NoSource {
+        /// Which split.
+        place: String,
+    },
     /// Examples without marked answers.
     #[error("{place} marks no answer tokens: the template needs a block `answer` ({{% block answer %}}..)")]
     NoAnswers {

@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::batches::Batch;
+use super::batches::{Batch, Reading};
 use super::error::TrainError;
 use super::examples::{Examples, Overlong, Taking};
 use super::objective::Objectives;
@@ -109,10 +109,16 @@ impl<'a> Split<'a> {
         overlong: Overlong,
     ) -> Result<Self, TrainError> {
         fits(tokens, place, model)?;
-        let taking = taking.into();
+        let taking = Taking {
+            reading: Reading::of(model),
+            ..taking.into()
+        };
         let context = taking.context;
         if tokens.loss_spans().is_some() {
             return Ok(Self::Examples(Examples::of(tokens, place, taking, overlong)?));
+        }
+        if taking.reading != Reading::OneSequence {
+            return Err(TrainError::NoSource { place: place.into() });
         }
         if tokens.len() < 2 {
             return Err(TrainError::TooFewTokens {

@@ -59,7 +59,7 @@ pub struct TrainSettings {
     pub clip: f64,
     /// The share of each target's probability that is spread over the whole vocabulary (Szegedy et al.
     /// 2016); 0.1 for the first Transformer. Validation losses are without it.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default)]
     #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub label_smoothing: f64,
     /// Updates between evaluations on the validation split. Default: a tenth of all updates. The
@@ -82,11 +82,6 @@ pub enum Precision {
     /// 32-bit floating point.
     #[default]
     F32,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
-fn is_zero(share: &f64) -> bool {
-    *share == 0.0
 }
 
 fn one() -> usize {
@@ -141,13 +136,17 @@ impl TrainSettings {
                 Problem::at("train", "neither `updates` nor `epochs` is given")
                     .help("say how long to train: `updates: 1000`, or `epochs: 3` to go through the data three times"),
             ),
-            (Some(_), Some(_)) => problems
-                .push(Problem::at("train.epochs", "`updates` and `epochs` are both given").help("keep one of them")),
+            (Some(_), Some(_)) => problems.push(
+                Problem::at("train.epochs", "`updates` and `epochs` are both given")
+                    .also("train.updates", "the other one")
+                    .help("keep one of them"),
+            ),
             _ => {}
         }
         if self.batch_size.is_some() && self.batch_tokens.is_some() {
             problems.push(
                 Problem::at("train.batch_tokens", "`batch_size` and `batch_tokens` are both given")
+                    .also("train.batch_size", "the other one")
                     .help("keep one of them"),
             );
         }
@@ -160,6 +159,7 @@ impl TrainSettings {
                         _ => "this schedule has no minimum learning rate",
                     },
                 )
+                .also("train.schedule", "the schedule")
                 .help("remove it, or use `schedule: cosine`"),
             ),
             (ScheduleKind::Cosine, Some(low), Some(high)) if low > high => problems.push(
@@ -167,6 +167,7 @@ impl TrainSettings {
                     "train.minimum_learning_rate",
                     format!("the minimum learning rate {low} is above the learning rate {high}"),
                 )
+                .also("train.learning_rate", "the learning rate")
                 .help("a tenth of the learning rate is usual"),
             ),
             _ => {}
@@ -179,6 +180,7 @@ impl TrainSettings {
                     "train.warmup",
                     format!("a warm-up of {warmup} updates leaves nothing of {updates}"),
                 )
+                .also("train.updates", "all updates")
                 .help("a tenth of the updates is usual"),
             );
         }

@@ -161,6 +161,16 @@ pub enum Algorithm {
 }
 
 impl Step for TokenizeSettings {
+    fn check(&self, _: &[Input]) -> Vec<Problem> {
+        match (self.algorithm, self.vocab_size) {
+            (Algorithm::Bpe, _) | (_, None) => Vec::new(),
+            (_, Some(_)) => {
+                let problem = Problem::at("vocab_size", "is only for `algorithm: bpe`");
+                vec![problem.also("algorithm", "the algorithm").help("leave it out")]
+            }
+        }
+    }
+
     no_work!();
 }
 

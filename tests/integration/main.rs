@@ -1,6 +1,7 @@
 //! Integration tests: the real binary on tiny sizes. One binary, so that it links once.
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
+mod bombs;
 #[cfg(target_os = "linux")]
 mod campaign;
 mod careless;
@@ -11,6 +12,7 @@ mod disks;
 mod faults;
 mod fuzz;
 mod gpu;
+mod imports;
 mod key_lines;
 mod keys;
 mod language;
@@ -19,6 +21,8 @@ mod memory;
 mod mutants;
 mod planning;
 mod records;
+mod report;
+mod score;
 mod settings;
 mod shipped;
 mod support;

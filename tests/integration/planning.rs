@@ -18,7 +18,7 @@ steps:
   ids: {uses: encode, with: {data: rows, tokenizer: words}}
   mixed: {uses: dataset, with: {files: lines.jsonl, shuffle: true}}
   extra:
-    when: params.quantize
+    when: \"${params.quantize}\"
     uses: dataset
     with: {files: lines.jsonl}
 ";
@@ -341,10 +341,14 @@ fn a_thousand_instances_plan_and_rerun_at_once() {
     assert_eq!(states["ids3"]["state"], "maybe");
 }
 
+/// Ten times as many take about ten times as long, whatever the machine: nothing compares each with
+/// each.
 #[test]
 fn ten_thousand_instances_plan_in_seconds() {
-    let sandbox = wide(9999);
+    let (small, large) = (wide(999), wide(9999));
+    let unit = best(|| assert_eq!(small.plan(&[]).len(), 999));
     let clock = Instant::now();
-    assert_eq!(sandbox.plan(&[]).len(), 9999);
-    assert!(clock.elapsed() < Duration::from_secs(8), "{:?}", clock.elapsed());
+    assert_eq!(large.plan(&[]).len(), 9999);
+    let (took, bound) = (clock.elapsed(), unit * 30 + Duration::from_secs(1));
+    assert!(took < bound, "{took:?} for 9,999 instances, {unit:?} for 999");
 }

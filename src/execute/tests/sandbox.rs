@@ -147,7 +147,7 @@ impl Sandbox {
             command: vec!["fragua".into()],
             name: None,
             reports: self.path("reports"),
-            with_facts: |page, _| Ok(page.to_owned()),
+            with_facts: |page, facts| Ok(page.replacen("null", &facts.to_string(), 1)),
             stops,
         };
         let arguments = ["execute::tests::worker", "--exact", "--ignored", "--nocapture"];

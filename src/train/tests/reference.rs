@@ -86,9 +86,15 @@ fn five_updates_lose_what_pytorch_loses() {
             let metrics = outcome.unwrap().metrics;
             let losses = metrics.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
             let losses: Vec<f64> = losses.map(|line| line["train_loss"].as_f64().unwrap()).collect();
+            // The T5s are ill-conditioned (unscaled attention over random weights): the same script on
+            // another machine's PyTorch is 2.2e-3 away from the fixture, and 1.3e-3 from its own f64.
+            let tolerance = match reading {
+                Reading::OneSequence => 2e-5,
+                Reading::Encoder { .. } => 5e-3 * expected[0],
+            };
             for (ours, theirs) in losses.iter().zip(&expected) {
                 assert!(
-                    (ours - theirs).abs() < 2e-5,
+                    (ours - theirs).abs() < tolerance,
                     "{name}, {place:?}: {losses:?}, PyTorch {expected:?}"
                 );
             }
