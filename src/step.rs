@@ -16,7 +16,7 @@ pub use artifact::{
     ArtifactType, Dataset, Generations, Model, Report, Scores, Tokenizer, TokenizerOrModel, Tokens, Typed,
 };
 pub use context::{Ancestor, Context, Input, Interrupted};
-pub use environment::{EnvironmentError, Redaction, SECRET_MARK, Secret, is_variable, variable, variables};
+pub use environment::{EnvironmentError, Redaction, SECRET_MARK, Secret, expanded, is_variable, variable, variables};
 pub use event::Event;
 pub use journal::Journal;
 pub use key::{Digest, Key, KeyError, Known, files_of};

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::pipeline::{Instance, LeftOut, Pipeline, Policy};
-use crate::step::{ArtifactType, files_of};
+use crate::step::{ArtifactType, Redaction, files_of};
 use crate::store::{StoreError, write_atomic, write_json};
 
 /// A pipeline as a run had it.
@@ -163,7 +163,13 @@ fn instance(one: &Instance, home: &Path) -> ResolvedInstance {
     });
     // a pattern that matches nothing has no files; deciding about the instance tells why
     let files = files_of(one.work.as_ref()).unwrap_or_default();
+    let redaction = Redaction::of(&one.settings);
     let files = files.into_iter().map(|(field, path)| {
+        // what the environment gave is recorded by its name
+        let named = redaction.clean(&slashes(&path));
+        if named != slashes(&path) {
+            return (field, named);
+        }
         // what the file wrote relative begins with its folder (`…/pipelines/../datasets/a.jsonl`)
         let written_relative = path.strip_prefix(home).is_ok();
         let path = if written_relative {

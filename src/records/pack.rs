@@ -9,7 +9,7 @@ use super::packed::{Expected, Packed, PackedFile, Role};
 use super::trace::contents_of;
 use super::{Ending, PastRun, RecordsError};
 use crate::execute::ResolvedInstance;
-use crate::step::{ArtifactType, Digest};
+use crate::step::{ArtifactType, Digest, expanded};
 use crate::store::Store;
 
 /// Writes a run to an archive. Without `with_data` the archive has the digests of the data, and
@@ -169,8 +169,10 @@ impl Reader {
     /// Where a file is that is still what the run read.
     fn find(&self, path: &str, digest: &Digest) -> Result<PathBuf, RecordsError> {
         let mut there = false;
+        // of the environment the record has the name only
+        let written = expanded(path).map_err(|error| RecordsError::Question(format!("{path}: {error}")))?;
         for home in &self.homes {
-            let place = home.join(path);
+            let place = home.join(&written);
             if !place.is_file() {
                 continue;
             }

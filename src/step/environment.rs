@@ -64,7 +64,10 @@ pub fn variables(text: &str) -> Vec<&str> {
 
 /// A path with its variables replaced. A value that is an absolute path begins anew, as joined paths
 /// do.
-pub(super) fn expanded(text: &str) -> Result<PathBuf, EnvironmentError> {
+///
+/// # Errors
+/// When one of them has no value.
+pub fn expanded(text: &str) -> Result<PathBuf, EnvironmentError> {
     let mut path = String::new();
     let mut rest = text;
     while let Some(at) = rest.find("${") {

@@ -137,13 +137,12 @@ impl<'a> Key<'a> {
     /// # Errors
     /// When it cannot be read.
     pub fn file(&mut self, field: &str, path: &FilePath) -> Result<(), KeyError> {
-        let path = path.as_path();
         if let Some(files) = &mut self.files {
-            files.insert(format!("{}{field}", self.prefix), path.to_owned());
+            files.insert(format!("{}{field}", self.prefix), path.as_path().to_owned());
             return Ok(());
         }
-        let digest = Digest::of_file(path).map_err(|source| KeyError {
-            path: path.to_owned(),
+        let digest = Digest::of_file(path.as_path()).map_err(|source| KeyError {
+            path: path.written().to_owned(),
             source,
         })?;
         self.insert(field, serde_json::json!({ "file": digest }));
