@@ -12,7 +12,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     (
         "cli",
-        &["steps", "report", "records", "execute", "plan", "pipeline", "store", "metrics"],
+        &[
+            "steps", "report", "records", "execute", "plan", "pipeline", "store", "metrics",
+        ],
     ),
     ("records", &["execute", "plan", "pipeline", "store"]),
     (

@@ -241,7 +241,7 @@ impl<'a> Coordinator<'a> {
     /// What an instance takes; tells once a step what it asks for beyond what there is.
     pub fn need(&mut self, index: usize) -> Need {
         let instance = &self.pipeline.instances[index];
-        let (need, beyond) = Slots::of(self.options).need(instance, self.options);
+        let (need, beyond) = Slots::of(self.options).need(instance, self.options.jobs, self.options.device);
         if !beyond.is_empty() && self.told_beyond.insert(instance.step.clone()) {
             for message in beyond {
                 self.warn(index, message);

@@ -1,8 +1,8 @@
 //! What the machine has, and what each running instance takes of it. None of it can change a result.
 
-use crate::pipeline::Instance;
-
 use super::run::Options;
+use crate::device::DeviceSpec;
+use crate::pipeline::Instance;
 
 /// What an instance takes while it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,10 +39,10 @@ impl Slots {
     /// What an instance takes of an idle machine, and what the file asks for beyond that.
     ///
     /// Without `cpus`, it takes its share of the threads: all of them, or with `--jobs N` an Nth.
-    pub fn need(&self, instance: &Instance, options: &Options<'_>) -> (Need, Vec<String>) {
+    pub fn need(&self, instance: &Instance, jobs: Option<usize>, device: &DeviceSpec) -> (Need, Vec<String>) {
         let asked = instance.policy.resources;
-        let share = (self.cpus / options.jobs.unwrap_or(1)).max(1);
-        let computes_there = instance.work.needs().device && !instance.device(options.device).is_cpu();
+        let share = (self.cpus / jobs.unwrap_or(1)).max(1);
+        let computes_there = instance.work.needs().device && !instance.device(device).is_cpu();
         let gpus = if computes_there { asked.gpus.unwrap_or(1) } else { 0 };
         let need = Need {
             cpus: asked.cpus.map_or(share, |cpus| cpus.get().min(self.cpus)),
@@ -128,7 +128,11 @@ fn gigabytes(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::execute::tests::sandbox::Sandbox;
+    use crate::pipeline::{Policy, Resources};
 
     const MACHINE: Slots = Slots {
         jobs: usize::MAX,
@@ -167,6 +171,47 @@ mod tests {
         slots.take(&need(1, 0, 0));
         slots.set_aside(&need(8, 0, 0));
         assert!(slots.none());
+    }
+
+    #[test]
+    fn what_computes_takes_the_device_unless_the_file_keeps_it_off() {
+        let mut sandbox = Sandbox::new(&[
+            ("count", "count", json!({"to": 1})), // computes
+            ("note", "note", json!({"text": "x"})),
+        ]);
+        let gpu = DeviceSpec::parse("gpu:0").unwrap();
+        let needs = |sandbox: &Sandbox| -> Vec<(Need, usize)> {
+            let pipeline = sandbox.pipeline();
+            let all = pipeline.instances.iter().map(|one| MACHINE.need(one, Some(3), &gpu));
+            all.map(|(need, beyond)| (need, beyond.len())).collect()
+        };
+        assert_eq!(needs(&sandbox), [(need(2, 0, 1), 0), (need(2, 0, 0), 0)]);
+        let resources = |gpus| Resources {
+            gpus: Some(gpus),
+            memory: Some(17),
+            ..Resources::default()
+        };
+        for (gpus, taken, beyond) in [(0, 0, 1), (1, 1, 1), (2, 1, 2)] {
+            let resources = resources(gpus);
+            sandbox.policy(
+                "count",
+                Policy {
+                    resources,
+                    ..Policy::default()
+                },
+            );
+            assert_eq!(needs(&sandbox)[0], (need(2, 16, taken), beyond), "{gpus} gpus");
+        }
+        let resources = resources(0);
+        sandbox.policy(
+            "count",
+            Policy {
+                resources,
+                ..Policy::default()
+            },
+        );
+        let count = &sandbox.pipeline().instances[0];
+        assert!(count.device(&gpu).is_cpu());
     }
 
     #[test]

@@ -31,7 +31,7 @@ enum Start {
 impl Coordinator<'_> {
     /// Starts what there is room for, first in the line first. Whether anything began or came out.
     pub(super) fn start_due(&mut self, launcher: &mut dyn Launcher) -> bool {
-        if self.due.is_empty() || self.stops > 0 {
+        if self.due.is_empty() || self.stops > 0 || self.free.none() {
             return false;
         }
         let mut happened = false;

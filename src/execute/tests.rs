@@ -2,7 +2,7 @@
 
 mod kinds;
 mod policy;
-mod sandbox;
+pub(super) mod sandbox;
 mod selection;
 
 use std::collections::BTreeMap;

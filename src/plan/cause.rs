@@ -84,8 +84,14 @@ impl Planner<'_> {
         } else {
             String::new()
         };
+        // settings that were tried before give what was made then
+        let how = if now.action.finished >= earlier.finished {
+            "re-ran"
+        } else {
+            "is an earlier one"
+        };
         format!(
-            "input {field}: {what}{of} changed because `{}` re-ran {why}",
+            "input {field}: {what}{of} changed because `{}` {how} {why}",
             producer.name
         )
     }
@@ -94,7 +100,10 @@ impl Planner<'_> {
     fn maker_of(&self, producer: &Instance, input: &Input, digest: &Digest) -> Option<&Action> {
         let history = self.history();
         if input.part.is_none() {
-            return history.of_output(digest).next();
+            let own = history
+                .of_output(digest)
+                .find(|action| action.instance == producer.name);
+            return own.or_else(|| history.of_output(digest).next());
         }
         let had = |action: &&Action| {
             let manifest = self.store.manifest(&action.output);

@@ -3,11 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
-use super::build::Compared;
 use super::graph::{self, Graph};
-use super::history::{History, Nearest};
+use super::history::History;
 use super::input::{described, input_of, inputs_of, lineage_of};
-use super::reason::{Difference, differences_from};
 use super::selection::{Choice, Part};
 use super::{Planned, State};
 use crate::device::DeviceSpec;
@@ -39,9 +37,6 @@ pub struct Decision {
     pub warnings: Vec<String>,
 }
 
-/// How many reasons one instance shows; [`Planned::differences`] has all.
-const SHOWN: usize = 6;
-
 /// The reason of what the user did not select.
 const NOT_SELECTED: &str = "not selected";
 
@@ -56,7 +51,7 @@ pub struct Planner<'a> {
     graph: Graph,
     /// The names of all instances, and of all steps.
     instances: HashSet<&'a str>,
-    steps: HashSet<&'a str>,
+    pub(super) steps: HashSet<&'a str>,
     choice: Choice,
     /// How many instances are to run side by side.
     pub(super) jobs: usize,
@@ -212,37 +207,6 @@ impl<'a> Planner<'a> {
         Some(Arc::new(Made { object, action }))
     }
 
-    /// Why it must run: the differences from the nearest earlier action, each with its cause.
-    fn tell_reasons(
-        &self,
-        planned: &mut Planned,
-        index: usize,
-        made: &[Option<Arc<Made>>],
-        now: &Dependencies,
-        pending: &[String],
-    ) {
-        let instance = &self.pipeline.instances[index];
-        let is_step = |name: &str| self.steps.contains(name);
-        let Some(Nearest { action, own }) = self.history().nearest(instance, now, pending, &is_step) else {
-            planned.reasons.push("never run".into());
-            return;
-        };
-        let mut found = differences_from(action, now, &instance.origins.seed, pending);
-        self.tell_causes(index, made, &mut found);
-        planned.reasons.extend(shown(&found));
-        if !own {
-            planned
-                .reasons
-                .push(format!("compared with `{}`: it never ran itself", action.instance));
-        }
-        planned.compared_with = Some(Compared {
-            instance: action.instance.clone(),
-            key: action.key.clone(),
-            finished: action.finished.clone(),
-        });
-        planned.differences = found;
-    }
-
     pub(super) fn history(&self) -> &History {
         // what cannot be read gives no reasons; each entry that matters is read again by its key
         self.history
@@ -311,15 +275,6 @@ impl<'a> Planner<'a> {
         };
         Ok((dependencies, pending))
     }
-}
-
-/// The sentences, so many as a line can hold.
-fn shown(found: &[Difference]) -> Vec<String> {
-    let mut texts: Vec<String> = found.iter().take(SHOWN).map(|one| one.text.clone()).collect();
-    if found.len() > SHOWN {
-        texts.push(format!("{} more differences", found.len() - SHOWN));
-    }
-    texts
 }
 
 /// The first names of a list that may be long.

@@ -37,22 +37,20 @@ pub struct Component {
 }
 
 impl Planner<'_> {
-    /// Explains some instances: their plan, with the parts of their keys.
-    ///
-    /// # Errors
-    /// When a file that a key needs cannot be read.
-    pub fn explain(&self, indices: &[usize]) -> Result<(Plan, Vec<Explanation>), KeyError> {
+    /// Explains some instances: their plan, with the parts of their keys. One that is blocked because
+    /// a file cannot be read has none.
+    pub fn explain(&self, indices: &[usize]) -> (Plan, Vec<Explanation>) {
         let (plan, made) = self.plan_with_artifacts();
         let explain = |&index: &usize| {
             let known = plan.instances[index].key.as_ref();
-            Ok(Explanation {
+            Explanation {
                 planned: plan.instances[index].clone(),
-                components: self.components(index, &made)?,
+                components: self.components(index, &made).unwrap_or_default(), // the plan says why
                 known: known.and_then(|key| self.store.action(key).ok().flatten()),
-            })
+            }
         };
-        let explained = indices.iter().map(explain).collect::<Result<Vec<_>, _>>()?;
-        Ok((plan, explained))
+        let explained = indices.iter().map(explain).collect();
+        (plan, explained)
     }
 
     fn components(&self, index: usize, made: &[Option<Arc<Made>>]) -> Result<Vec<Component>, KeyError> {

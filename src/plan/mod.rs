@@ -15,6 +15,7 @@ mod input;
 pub mod picture;
 mod reason;
 mod selection;
+mod tell;
 
 pub use build::{Compared, Plan, Planned, State, build};
 pub use decide::{Decision, Made, Planner};

@@ -136,6 +136,7 @@ pub fn folder() -> Sandbox {
     sandbox.write("tokenizer.json", "{}");
     sandbox.write("tokens.json", "{ }");
     for (folder, content) in [("imported", "{}"), ("imported/other", "{ }")] {
+        std::fs::create_dir_all(sandbox.path().join(folder)).unwrap();
         for name in ["config.json", "tokenizer.json", "model.safetensors"] {
             sandbox.write(&format!("{folder}/{name}"), content);
         }

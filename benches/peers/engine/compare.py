@@ -30,6 +30,17 @@ def fragua(folder, groups):
     (folder / "pipeline.yaml").write_text("\n".join(text) + "\n")
 
 
+def matrix(folder, groups):
+    """The same instances of three steps; a file of more than 1 MB is refused."""
+    values = ", ".join(map(str, range(groups)))
+    (folder / "pipeline.yaml").write_text(f"""pipeline: same
+steps:
+  rows: {{uses: dataset, matrix: {{i: [{values}]}}, with: {{files: "data/${{matrix.i}}.txt"}}}}
+  words: {{uses: tokenize, with: {{data: rows, algorithm: char}}}}
+  ids: {{uses: encode, with: {{data: rows, tokenizer: words}}}}
+""")
+
+
 def stages(groups):
     for g in range(groups):
         yield f"rows{g}", [f"data/{g}.txt"], f"out/rows{g}"
@@ -109,14 +120,16 @@ def compare(program, peers, steps, rounds, base):
 
 
 def scale(program, sizes, base):
-    print("instances   plan (s)   peak memory (MB)   KB an instance")
-    for size in sizes:
-        folder = base / str(size)
+    print("instances as       plan (s)   peak memory (MB)   KB an instance")
+    forms = [(size, make) for size in sizes for make in (fragua, matrix) if make is matrix or size <= 10_000]
+    for size, make in forms:
+        folder = base / f"{make.__name__}{size}"
         sources(folder, size // 3)
-        fragua(folder, size // 3)
+        make(folder, size // 3)
         tries = [run([program, "plan", "pipeline.yaml", "--device", "cpu", "--quiet"], folder) for _ in range(5)]
         seconds, memory = min(one[0] for one in tries), max(one[1] for one in tries)
-        print(f"{size:9}   {seconds:8.3f}   {memory / 1e6:16.0f}   {memory / 1e3 / size:14.1f}")
+        form = "steps" if make is fragua else "matrix"
+        print(f"{size:9} {form:6}   {seconds:8.3f}   {memory / 1e6:16.0f}   {memory / 1e3 / size:14.1f}")
 
 
 def main():

@@ -104,6 +104,7 @@ impl Step for Count {
     fn needs(&self) -> Needs {
         Needs {
             seed: true,
+            device: true,
             ..Needs::default()
         }
     }
