@@ -68,9 +68,7 @@ pub fn run(global: &Global, arguments: &ReportArguments) -> anyhow::Result<u8> {
         .out
         .clone()
         .unwrap_or_else(|| arguments.reports.join(folder(&names)));
-    fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
-    // what an earlier comparison had more of
-    fs::remove_dir_all(out.join("samples")).ok();
+    clear(&out)?;
     report::write(&material, &options, &out)?;
     let page = out.join("index.html");
     let text = fs::read_to_string(&page).with_context(|| format!("cannot read {}", page.display()))?;
@@ -85,6 +83,25 @@ pub fn run(global: &Global, arguments: &ReportArguments) -> anyhow::Result<u8> {
         line(format!("report: {}", page.display()));
     }
     Ok(0)
+}
+
+/// Makes the folder of a comparison: a new one, or one that holds an earlier report, whose samples go.
+fn clear(out: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+    let page = fs::read_to_string(out.join("index.html")).unwrap_or_default();
+    if page.contains("<meta name=\"generator\" content=\"fragua ") {
+        fs::remove_dir_all(out.join("samples")).ok(); // there may be none
+        return Ok(());
+    }
+    let mut entries = fs::read_dir(out).with_context(|| format!("cannot read {}", out.display()))?;
+    if entries.next().is_some() {
+        let fact = format!(
+            "{} is not empty and holds no report; name another folder with --out",
+            out.display()
+        );
+        return Err(Usage(fact).into());
+    }
+    Ok(())
 }
 
 /// What each run is called: its own name where it has one that no other has.

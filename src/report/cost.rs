@@ -234,6 +234,9 @@ impl CostData {
                 .with_y_label(&self.metric)
                 .with_ticks(if width < chart::WIDE { 3 } else { 5 })
                 .with_force_margins_y(10.0, 44.0);
+            if matches!(self.range(), Range::Fraction | Range::Percent) {
+                layout = layout.with_y_axis_min(0.0);
+            }
             layout = if high / low >= 20.0 {
                 layout.with_log_x()
             } else {

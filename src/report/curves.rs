@@ -52,6 +52,7 @@ pub(super) fn training(material: &Material, words: &Words) -> Training {
         y_label: words.get(&format!("{name}_unit")).to_owned(),
         log_x: false,
         log_y,
+        from_zero: false,
     };
     let line = |index: usize, label: String, stroke: Stroke, values: &[(u64, f64)]| Series {
         label,

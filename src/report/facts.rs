@@ -96,6 +96,7 @@ fn speeds(instances: &[cost::Instance], data: &CostData, words: &Words) -> Optio
         y_label: words.get("speed_title_unit").to_owned(),
         log_x: false,
         log_y: false,
+        from_zero: true,
     };
     LineChart::draw(about, series.collect(), words)
 }

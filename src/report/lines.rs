@@ -54,6 +54,8 @@ pub(super) struct About {
     pub(super) log_x: bool,
     /// Whether a logarithmic y axis is offered.
     pub(super) log_y: bool,
+    /// Whether the y axis begins at zero, below which nothing can be.
+    pub(super) from_zero: bool,
 }
 
 impl LineChart {
@@ -151,6 +153,8 @@ fn layout(plots: &[Plot], width: f64, about: &About, log_y: bool, words: &Words)
     }
     if log_y {
         layout = layout.with_log_y();
+    } else if about.from_zero {
+        layout = layout.with_y_axis_min(0.0);
     }
     layout
 }

@@ -277,6 +277,7 @@ fn by_axis(group: &Group, metric: Facts, colours: &[String], words: &Words) -> V
             y_label: words.label(metric).to_owned(),
             log_x: low > 0.0 && high / low >= 50.0,
             log_y: false,
+            from_zero: matches!(metric.range, Range::Fraction | Range::Percent),
         };
         LineChart::draw(about, series.collect(), words)
     };

@@ -67,3 +67,64 @@ pub(super) fn summed(spreads: &[Option<Spread>], members: &[Vec<usize>]) -> Vec<
     };
     members.iter().map(sum).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Map;
+
+    fn system(model: &str, repeat: &str, value: f64) -> System {
+        let score = Score {
+            metric: "rougeL".into(),
+            value,
+            n: 30,
+            low: Some(value - 0.1),
+            high: Some(value + 0.1),
+            signature: String::new(),
+            details: Map::new(),
+        };
+        System {
+            axes: vec![("model".into(), model.into()), (REPEAT.into(), repeat.into())],
+            scores: vec![score],
+            samples: 30,
+            ..System::default()
+        }
+    }
+
+    #[test]
+    fn repetitions_become_one_system_with_their_mean_and_interval() {
+        let group = Group {
+            title: "answers".into(),
+            axes: vec!["model".into(), REPEAT.into()],
+            systems: vec![
+                system("a", "0", 0.5),
+                system("a", "1", 0.6),
+                system("a", "2", 0.7),
+                system("b", "0", 0.1),
+                system("b", "1", 0.1),
+                system("b", "2", 0.1),
+            ],
+        };
+        let (compared, members) = over_repeats(&group);
+        assert_eq!(compared.axes, ["model"]);
+        assert_eq!(members, [vec![0, 1, 2], vec![3, 4, 5]]);
+        let score = &compared.systems[0].scores[0];
+        assert!((score.value - 0.6).abs() < 1e-12);
+        // Student's t with 2 degrees of freedom, 4.303, times 0.1 over the root of 3
+        assert!((score.low.unwrap() - (0.6 - 0.2484)).abs() < 1e-3, "{:?}", score.low);
+        assert!((score.details["sd"].as_f64().unwrap() - 0.1).abs() < 1e-12);
+        let spreads = [Some(vec![1, 0]), Some(vec![0, 2]), None, None, None, None];
+        assert_eq!(summed(&spreads, &members), [Some(vec![1, 2]), None]);
+    }
+
+    #[test]
+    fn a_group_that_repeats_nothing_stays_as_it_is() {
+        let group = Group {
+            axes: vec!["model".into()],
+            systems: vec![system("a", "0", 0.5)],
+            ..Group::default()
+        };
+        let (compared, members) = over_repeats(&group);
+        assert_eq!((compared.systems.len(), members), (1, vec![vec![0]]));
+    }
+}

@@ -76,7 +76,6 @@ pub(super) fn significance(group: &Group, baseline: &BTreeMap<String, String>) -
         return Ok(found);
     }
     let trials = (WORK / samples).clamp(FEWEST, MOST);
-    (found.trials, found.samples) = (trials, samples);
 
     let mut bases: Vec<usize> = baselines.iter().flatten().copied().collect();
     bases.sort_unstable();
@@ -98,6 +97,10 @@ pub(super) fn significance(group: &Group, baseline: &BTreeMap<String, String>) -
             found.from_best[*index] = supports.remove(metric.name);
         }
     }
+    let tested = found.from_baseline.iter().any(|supports| !supports.is_empty());
+    if tested || found.from_best.iter().any(Option::is_some) {
+        (found.trials, found.samples) = (trials, samples);
+    }
     Ok(found)
 }
 
@@ -114,11 +117,12 @@ fn against(
     others: &[usize],
     trials: u64,
 ) -> Result<Vec<BTreeMap<String, Support>>, ReportError> {
-    let first = statistics(&group.systems[one])?;
+    let first = statistics(&group.systems[one]);
     let mut found: Vec<BTreeMap<String, Support>> = Vec::new();
     for other in others {
         let mut supports = BTreeMap::new();
-        let second = statistics(&group.systems[*other])?;
+        let second = statistics(&group.systems[*other]);
+        // an evaluation is compared with the same one of the other: they have the same metrics
         for (first, second) in first.iter().zip(&second) {
             let seed = Seed::root(0).child("report");
             for compared in paired(first, second, Test::Randomization, trials, seed)? {
@@ -150,10 +154,13 @@ fn against(
     Ok(found)
 }
 
-/// The statistics of each evaluation of a system.
-fn statistics(system: &System) -> Result<Vec<Evaluated>, ReportError> {
+/// The statistics of each evaluation of a system. Scores of an earlier version have none, and are then
+/// not tested: their differences carry no mark. (That the samples are whole, reading them has shown.)
+fn statistics(system: &System) -> Vec<Evaluated> {
     let folders = system.files.iter().filter_map(|file| file.parent());
-    folders.map(|folder: &Path| Ok(read_statistics(folder)?)).collect()
+    folders
+        .filter_map(|folder: &Path| read_statistics(folder).ok())
+        .collect()
 }
 
 /// Means over seeds: supported where the intervals are apart.

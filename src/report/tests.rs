@@ -358,3 +358,50 @@ fn a_single_system_without_axes_or_baseline_is_a_report_too() {
     assert!(page.contains("answers: ROUGE‑L 0."));
     assert!(scores.starts_with("generations,metric,value"));
 }
+
+#[test]
+fn a_difference_is_supported_where_tests_support_it() {
+    let experiment = experiment("");
+    let inputs: Vec<&Input> = experiment.inputs.iter().collect();
+    let material = read(&inputs, &experiment.lineage).unwrap();
+    let group = &material.groups[0];
+    let found = significance::significance(group, &options().baseline).unwrap();
+    assert_eq!(found.samples, 30);
+    // base with one example is as base with none; tuned is far from it
+    let of = |instance: &str| {
+        group
+            .systems
+            .iter()
+            .position(|system| system.instance == instance)
+            .unwrap()
+    };
+    let supported = |instance: &str| found.from_baseline[of(instance)]["rougeL"].supported;
+    assert!(!supported("answers[model=base,shots=1]"));
+    assert!(supported("answers[model=tuned,shots=0]"));
+    assert!(found.from_baseline[of("answers[model=base,shots=0]")].is_empty());
+    assert!(found.from_best[of("answers[model=base,shots=0]")].unwrap().supported);
+    assert_eq!(found.from_best[of("answers[model=tuned,shots=3]")], None);
+}
+
+#[test]
+fn samples_that_do_not_fit_the_page_are_in_files() {
+    let out = tempfile::tempdir().unwrap();
+    let mut experiment = experiment("");
+    // long prompts: a few megabytes in all
+    for input in &experiment.inputs {
+        let path = input.path.join("samples.jsonl");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(
+            path,
+            text.replace("Summarize the dialogue", &"Summarize the dialogue ".repeat(800)),
+        )
+        .unwrap();
+    }
+    experiment.inputs.truncate(9);
+    let [page, ..] = experiment.write(&options(), out.path());
+    assert!(page.len() < 1_000_000, "{}", page.len());
+    let first = std::fs::read_to_string(out.path().join("samples/1/0.js")).unwrap();
+    assert!(first.starts_with("fragua.chunk(1,0,[{\"i\":\"d-000\"") && first.ends_with("]);\n"));
+    let scores = std::fs::read_to_string(out.path().join("samples/1/metric-0.js")).unwrap();
+    assert!(scores.starts_with("fragua.values(1,\"rouge1\",[["), "{}", &scores[..80]);
+}

@@ -100,7 +100,7 @@ all("[data-panels]").forEach(box => {
 
 // reading a line chart by pointer or arrow keys
 all("[data-lines]").forEach(figure => {
-  const { x: name, series } = JSON.parse(figure.querySelector(".points").textContent);
+  const { x: name, series } = JSON.parse(figure.querySelector("script.points").textContent);
   const plot = figure.querySelector(".plot");
   const readout = figure.querySelector(".readout");
   all(".choice input", figure).forEach(input => input.addEventListener("change", () => {
