@@ -6,6 +6,7 @@
 
 mod artifact;
 mod context;
+mod environment;
 mod event;
 mod journal;
 mod key;
@@ -15,6 +16,7 @@ pub use artifact::{
     ArtifactType, Dataset, Generations, Model, Report, Scores, Tokenizer, TokenizerOrModel, Tokens, Typed,
 };
 pub use context::{Ancestor, Context, Input, Interrupted};
+pub use environment::{EnvironmentError, Redaction, SECRET_MARK, Secret, is_variable, variable, variables};
 pub use event::Event;
 pub use journal::Journal;
 pub use key::{Digest, Key, KeyError, Known, files_of};

@@ -96,6 +96,8 @@ pub enum Command {
     #[command(after_help = "Examples:
   fragua run pipelines/quickstart.yaml
   fragua run lab.yaml --set width=256 --set train.updates=500
+  fragua run lab.yaml --params large.yaml
+  fragua run lab.yaml --help-params     the parameters, and what they are now
   fragua run lab.yaml --device cpu --threads 2 --jobs 2
   fragua run lab.yaml --until base      this step and what it needs
   fragua run lab.yaml --force answers   again, although it is known
@@ -254,6 +256,14 @@ pub struct FileArguments {
     /// Set a parameter (repeatable; dots reach into nested ones)
     #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
     pub set: Vec<(String, String)>,
+
+    /// Set parameters from a YAML or JSON file (repeatable; later files win, and --set over all)
+    #[arg(long, value_name = "FILE")]
+    pub params: Vec<PathBuf>,
+
+    /// Show the pipeline's parameters and what they are now, and do nothing else
+    #[arg(long)]
+    pub help_params: bool,
 }
 
 /// What of a pipeline to run.

@@ -9,12 +9,17 @@ use crate::plan::{Choice, Planner, Selection, SelectionError};
 use crate::steps::KINDS;
 use crate::store::Store;
 
+/// What the command line says of parameters.
+pub fn options(arguments: &FileArguments) -> LoadOptions {
+    LoadOptions {
+        set: arguments.set.clone(),
+        params: arguments.params.clone(),
+    }
+}
+
 /// Reads and resolves a pipeline file, and shows its warnings.
 pub fn pipeline(arguments: &FileArguments) -> anyhow::Result<Pipeline> {
-    let options = LoadOptions {
-        set: arguments.set.clone(),
-    };
-    let pipeline = load(&arguments.file, &options, KINDS)?;
+    let pipeline = load(&arguments.file, &options(arguments), KINDS)?;
     for warning in &pipeline.warnings {
         error_line(warning.render(error_colour()));
     }

@@ -16,6 +16,7 @@ mod init;
 mod look;
 mod markdown;
 mod pack;
+mod parameters;
 mod plan;
 mod print;
 mod report;
@@ -45,9 +46,12 @@ pub fn main() -> ExitCode {
     crate::device::quiet_drivers();
     let Cli { global, command } = Cli::parse();
     let outcome = match command {
+        Command::Run(arguments) if arguments.pipeline.help_params => parameters::run(&global, &arguments.pipeline),
         Command::Run(arguments) => run::run(&global, &arguments),
         Command::Explain(arguments) => explain::run(&global, &arguments),
+        Command::Plan(arguments) if arguments.pipeline.help_params => parameters::run(&global, &arguments.pipeline),
         Command::Plan(arguments) => plan::run(&global, &arguments),
+        Command::Validate(arguments) if arguments.help_params => parameters::run(&global, &arguments),
         Command::Validate(arguments) => validate::run(&global, &arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Devices => devices::run(&global),

@@ -3,6 +3,7 @@
 mod kinds;
 mod policy;
 pub(super) mod sandbox;
+mod secrets;
 mod selection;
 
 use std::collections::BTreeMap;

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::death;
 use super::task::{Exit, Task, WorkOutcome};
 use crate::seed::Seed;
-use crate::step::{Context, Digest, Event, Interrupted, Key, KeyError, Kind, Known, Step};
+use crate::step::{Context, Digest, Event, Interrupted, Key, KeyError, Kind, Known, Redaction, Step};
 use crate::store::{Holder, Manifest, advice_on_room, sync_tree, write_json};
 
 /// Set by the coordinator's word.
@@ -38,13 +38,21 @@ pub fn work(attempt: &Path, kinds: &'static [Kind]) -> anyhow::Result<WorkOutcom
     let path = attempt.join(Task::FILE);
     let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let task: Task = serde_json::from_slice(&text).with_context(|| format!("{} is not a task", path.display()))?;
-    let sink = event_file(attempt)?;
+    let sink = event_file(attempt, Redaction::of(&task.settings))?;
     // the coordinator has set RAYON_NUM_THREADS as well; this holds for a worker started by hand
     rayon::ThreadPoolBuilder::new()
         .num_threads(task.threads)
         .build_global()
         .ok();
     let number = task.attempt;
+    // messages may hold what settings took from the environment
+    let redaction = Redaction::of(&task.settings);
+    if !redaction.is_empty() {
+        let redaction = redaction.clone();
+        panic::set_hook(Box::new(move |panic| {
+            writeln!(io::stderr(), "{}", redaction.clean(&panic.to_string())).ok();
+        }));
+    }
     let mut alone = None; // until the exit record is written
     let work = AssertUnwindSafe(|| {
         alone = Some(wait_for_earlier_worker(&task.checkpoints, &sink)?);
@@ -55,13 +63,16 @@ pub fn work(attempt: &Path, kinds: &'static [Kind]) -> anyhow::Result<WorkOutcom
         Ok(Err(error)) if error.is::<Interrupted>() => (WorkOutcome::Interrupted, Manifest::default()),
         Ok(Err(error)) => {
             let advice = advice_on_room(error.as_ref()).unwrap_or_default();
-            (failed(format!("{error:#}{advice}")), Manifest::default())
+            (
+                failed(redaction.clean(&format!("{error:#}{advice}"))),
+                Manifest::default(),
+            )
         }
         Err(panic) => {
             let said = panic.downcast_ref::<String>().map(String::as_str);
             let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
             let message = format!("the step panicked: {}", said.unwrap_or("without a message"));
-            (failed(message), Manifest::default())
+            (failed(redaction.clean(&message)), Manifest::default())
         }
     };
     let exit = Exit {
@@ -146,7 +157,7 @@ fn changed_fields(
 }
 
 /// The sink of events: a line each, written at once.
-fn event_file(attempt: &Path) -> anyhow::Result<Sink> {
+fn event_file(attempt: &Path, redaction: Redaction) -> anyhow::Result<Sink> {
     let path = attempt.join("events.jsonl");
     let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
     let state = Mutex::new((file, None::<Instant>));
@@ -159,6 +170,29 @@ fn event_file(attempt: &Path) -> anyhow::Result<Sink> {
             }
             state.1 = Some(Instant::now());
         }
+        let event = match event {
+            Event::Progress {
+                done,
+                total,
+                unit,
+                message,
+            } => {
+                let message = redaction.clean(&message);
+                Event::Progress {
+                    done,
+                    total,
+                    unit,
+                    message,
+                }
+            }
+            Event::Info { message } => Event::Info {
+                message: redaction.clean(&message),
+            },
+            Event::Warning { message } => Event::Warning {
+                message: redaction.clean(&message),
+            },
+            metric @ Event::Metric { .. } => metric,
+        };
         let mut line = serde_json::to_vec(&event).expect("an event is plain values");
         line.push(b'\n');
         state.0.write_all(&line).ok(); // a full disk must not end the work; the exit record will tell

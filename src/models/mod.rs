@@ -81,7 +81,7 @@ enum Pass<'a> {
     /// Whole sequences from their first token; dropout masks from a seed while training.
     Whole {
         dropout: Option<Seed>,
-        encoded: Option<Encoded>,
+        encoded: Option<Box<Encoded>>,
     },
     /// New tokens of one sequence, after those in the cache.
     Cached { cache: &'a mut Cache },
@@ -113,7 +113,7 @@ impl Pass<'_> {
     ) -> ((Tensor<4>, Tensor<4>), Option<Vec<usize>>) {
         match self {
             Self::Whole { encoded, .. } => {
-                let encoded = encoded.as_ref().expect("a decoder is given what its encoder read");
+                let encoded = encoded.as_deref().expect("a decoder is given what its encoder read");
                 (project(encoded), Some(encoded.lengths.clone()))
             }
             Self::Cached { cache } => (cache.remembered(layer), None),

@@ -179,7 +179,9 @@ impl Model {
     }
 
     fn hidden(&self, inputs: Inputs, dropout: Option<Seed>) -> Tensor<2> {
-        let encoded = inputs.sources.map(|sources| self.network.encode(&sources, dropout));
+        let encoded = inputs
+            .sources
+            .map(|sources| Box::new(self.network.encode(&sources, dropout)));
         self.network.hidden(inputs.tokens, Pass::Whole { dropout, encoded })
     }
 

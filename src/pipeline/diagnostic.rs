@@ -38,6 +38,8 @@ impl Source {
             span,
             labels: Vec::new(),
             source: Some(self.clone()),
+            alias: None,
+            hidden: false,
         }
     }
 
@@ -50,7 +52,7 @@ impl Source {
 }
 
 /// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Severity {
     /// Nothing runs.
     Error,
@@ -118,6 +120,9 @@ pub struct Diagnostic {
     span: Span,
     labels: Vec<(Span, String)>,
     source: Option<Arc<Source>>,
+    alias: Option<Span>,
+    /// Whether its lines are not shown.
+    hidden: bool,
 }
 
 impl Diagnostic {
@@ -134,6 +139,8 @@ impl Diagnostic {
             span: Span::default(),
             labels: Vec::new(),
             source: None,
+            alias: None,
+            hidden: false,
         }
     }
 
@@ -169,6 +176,18 @@ impl Diagnostic {
     /// A second place that belongs to the problem.
     pub(super) fn label(mut self, span: Span, text: impl Into<String>) -> Self {
         self.labels.push((span, shortened(text.into())));
+        self
+    }
+
+    /// The same without the line that it stands in: there may be a secret in it.
+    pub(super) fn hidden(mut self) -> Self {
+        self.hidden = true;
+        self
+    }
+
+    /// The alias by which the value came to stand where it is wrong.
+    pub(super) fn alias(mut self, alias: Option<Span>) -> Self {
+        self.alias = alias.or(self.alias);
         self
     }
 

@@ -125,6 +125,13 @@ pub(super) fn place(source: &Arc<Source>, root: &Node, outside: Span, fault: Fau
         (false, None, None) => Class::Shape,
         _ => Class::Relation,
     };
+    if fault.secret {
+        return source
+            .error(span, fault.message)
+            .class(class)
+            .maybe_help(fault.help)
+            .hidden();
+    }
     found
         .node
         .explain(source.error(span, fault.message))

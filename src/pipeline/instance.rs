@@ -13,7 +13,7 @@ use super::resolve::{Draft, Resolver};
 use super::source::Span;
 use super::tree::{Node, Replacement};
 use super::variant::{StepDraft, Variant};
-use crate::step::{Derived, Input, Kind, Problem, axes_label};
+use crate::step::{Derived, Input, Kind, Problem, Redaction, axes_label, variable};
 
 /// How many derived instances may stand behind each other.
 const MAXIMUM_DERIVED: usize = 8;
@@ -84,7 +84,10 @@ impl Resolver<'_> {
             left_out,
             at: step.key,
         };
-        if sound {
+        let sound = sound && (draft.left_out.is_some() || self.environment_has(variant, &step.name));
+        // without its variables a step that is left out cannot be parsed, and need not
+        let parsed = draft.left_out.is_none() || variant.variables.is_empty();
+        if sound && parsed {
             match (kind.parse)(&draft.settings) {
                 Ok(work) => draft.work = Some(work),
                 Err(problem) => self.told(variant, step, problem, Class::Shape),
@@ -98,6 +101,21 @@ impl Resolver<'_> {
             }
         }
         self.add(draft)
+    }
+
+    /// Whether every variable that paths and secrets name is there; what is not is told.
+    fn environment_has(&mut self, variant: &Variant, step: &str) -> bool {
+        let mut all = true;
+        for (path, name) in &variant.variables {
+            if let Err(error) = variable(name) {
+                all = false;
+                let node = variant.with.locate(path).node;
+                let message = format!("`{}` of step `{step}`: {error}", path.join("."));
+                let help = format!("set it for this command: {name}=.. fragua ..");
+                self.problems.push(node.error(self.source, message).help(help));
+            }
+        }
+        all
     }
 
     /// Why a row does not take part, if what it reads does not: one that it needs, or all of those
@@ -138,12 +156,15 @@ impl Resolver<'_> {
         } else {
             format!("`{}` of step `{name}`: {}", problem.path.join("."), problem.message)
         };
+        // what a kind says may hold a path that the environment gave
+        let redaction = Redaction::of(&variant.with.to_value());
         let fault = Fault {
             path: problem.path,
             at_key: false,
             notation: false,
-            message,
-            help: problem.help,
+            secret: false,
+            message: redaction.clean(&message),
+            help: problem.help.map(|help| redaction.clean(&help)),
         };
         let mut told = place(self.source, &variant.with, variant.outside, fault).class(class);
         for (path, text) in problem.notes {
@@ -171,10 +192,16 @@ impl Resolver<'_> {
 
     /// A path, relative to the file that it is written in, as an absolute one.
     fn absolute(&mut self, node: &Node) -> Option<String> {
-        let written = node.text()?;
+        let text = node.text()?;
+        // only what was written as one is a variable once the settings are text
+        let written = if node.env {
+            text.to_owned()
+        } else {
+            text.replace("${", "$${")
+        };
         let folder = &self.source.text_at(node.span.start).folder;
-        let absolute = folder.join(written).to_string_lossy().into_owned();
-        self.written.insert(absolute.clone(), written.to_owned());
+        let absolute = folder.join(&written).to_string_lossy().into_owned();
+        self.written.insert(absolute.clone(), text.to_owned());
         Some(absolute)
     }
 

@@ -1,7 +1,7 @@
 //! From a file to a [`Pipeline`], or to all that is wrong with it.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -10,13 +10,14 @@ use super::border::{Unreadable, file_text};
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::file::typed;
 use super::include::whole;
-use super::parameters::{parameters, unused};
+use super::parameters::{Parameter, Parameters};
 use super::resolve::{Draft, Resolver};
 use super::resolved::{Instance, Pipeline};
 use super::source::Source;
 use super::structure::plain;
 use super::substitute::Scope;
 use super::tree::Node;
+use super::unused::unused;
 use super::variant::{Drafter, StepDraft};
 use super::when::{left_out, remaining};
 use crate::step::Kind;
@@ -26,6 +27,8 @@ use crate::step::Kind;
 pub struct LoadOptions {
     /// `--set name=value`: parameters to change; dots reach into nested ones. A value is YAML.
     pub set: Vec<(String, String)>,
+    /// `--params FILE`: files of parameters, later ones over earlier ones, `--set` over all.
+    pub params: Vec<PathBuf>,
 }
 
 /// Reads, checks and resolves a pipeline file.
@@ -33,12 +36,15 @@ pub struct LoadOptions {
 /// # Errors
 /// Every problem that the file has, in file order.
 pub fn load(path: &Path, options: &LoadOptions, kinds: &'static [Kind]) -> Result<Pipeline, Diagnostics> {
-    let text = file_text(path).map_err(|Unreadable { at, message, help }| {
+    load_text(path, &text_of_pipeline(path)?, options, kinds)
+}
+
+fn text_of_pipeline(path: &Path) -> Result<String, Diagnostics> {
+    file_text(path).map_err(|Unreadable { at, message, help }| {
         let message = format!("cannot read the pipeline file: {message}");
         let help = help.unwrap_or_else(|| "check the path; `fragua init` writes a first one".into());
         Diagnostics(vec![Diagnostic::whole(path, message).at(at).help(help)])
-    })?;
-    load_text(path, &text, options, kinds)
+    })
 }
 
 /// The same for text in hand; `path` names it in messages, and its folder is where paths begin.
@@ -69,20 +75,24 @@ pub fn load_text(
     };
 
     let mut used = BTreeSet::new();
-    let params = parameters(&source, &root, options, &mut problems, &mut used);
+    let mut missing = Vec::new();
+    let parameters = Parameters::read(&source, &root, options, &mut problems, &mut missing);
+    problems.append(&mut missing);
+    let params = &parameters.values;
     let mut drafter = Drafter {
         source: &source,
         kinds,
         file: file.as_ref(),
-        params: &params,
+        params,
         seed: 0,
         problems: &mut problems,
         used: &mut used,
     };
     if let Some(seed) = root.get("seed") {
         let scope = Scope {
-            params: Some(&params),
+            params: Some(params),
             matrix: None,
+            env: false,
             place: "`seed`",
         };
         let seed = drafter.value(seed, &plain::seed(), &scope, "`seed`");
@@ -122,6 +132,28 @@ pub fn load_text(
             .collect(),
         warnings,
     })
+}
+
+/// The parameters of a pipeline file and what they are now, whatever is wrong with its steps.
+///
+/// # Errors
+/// What is wrong with the parameters, or keeps them from being read; not that one has no value yet.
+pub fn load_parameters(
+    path: &Path,
+    options: &LoadOptions,
+    kinds: &'static [Kind],
+) -> Result<Vec<Parameter>, Diagnostics> {
+    let text = text_of_pipeline(path)?;
+    let source = Source::new(path, text);
+    let mut elsewhere = Vec::new();
+    let root = whole(&source, kinds, &mut elsewhere).map_err(|problem| Diagnostics(vec![problem]))?;
+    let mut problems = Vec::new();
+    let parameters = Parameters::read(&source, &root, options, &mut problems, &mut Vec::new());
+    if problems.is_empty() {
+        Ok(parameters.shown())
+    } else {
+        Err(Diagnostics::sorted(problems))
+    }
 }
 
 fn finished(draft: Draft, source: &Arc<Source>) -> Option<Instance> {

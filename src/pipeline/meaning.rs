@@ -57,11 +57,40 @@ pub(super) fn compare(source: &Arc<Source>, text: &Text, root: &Node) -> Result<
     }
 }
 
-/// The text as serde_yaml reads it, `<<` merged.
+/// The text as serde_yaml reads it, `<<` merged. (serde_yaml's own `apply_merge` leaves a `<<` that
+/// comes with what is merged.)
 pub(super) fn as_json(text: &str) -> Result<Value, serde_yaml::Error> {
-    let mut value: serde_yaml::Value = serde_yaml::from_str(text)?;
-    value.apply_merge()?;
-    serde_yaml::from_value(value)
+    let value: serde_yaml::Value = serde_yaml::from_str(text)?;
+    serde_yaml::from_value(merged(value)?)
+}
+
+fn merged(value: serde_yaml::Value) -> Result<serde_yaml::Value, serde_yaml::Error> {
+    Ok(match value {
+        serde_yaml::Value::Sequence(items) => {
+            serde_yaml::Value::Sequence(items.into_iter().map(merged).collect::<Result<_, _>>()?)
+        }
+        serde_yaml::Value::Mapping(mut entries) => {
+            let more = entries.shift_remove("<<").map(merged).transpose()?;
+            let mut whole = serde_yaml::Mapping::new();
+            for (key, value) in entries {
+                whole.insert(key, merged(value)?);
+            }
+            let list = match more {
+                Some(serde_yaml::Value::Sequence(list)) => list,
+                one => one.into_iter().collect(),
+            };
+            for one in list {
+                let serde_yaml::Value::Mapping(more) = one else {
+                    return Err(serde::de::Error::custom("`<<` takes a mapping or a list of mappings"));
+                };
+                for (key, value) in more {
+                    whole.entry(key).or_insert(value);
+                }
+            }
+            serde_yaml::Value::Mapping(whole)
+        }
+        other => other,
+    })
 }
 
 fn difference<'a, 'v>(node: &'a Node, value: &'v Value) -> Option<(&'a Node, &'v Value)> {

@@ -12,7 +12,9 @@
 mod border;
 mod budget;
 mod check;
+mod combinations;
 mod complaint;
+mod declared;
 mod diagnostic;
 mod file;
 mod graph;
@@ -38,12 +40,15 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod unused;
 mod variant;
 mod when;
 
+pub use declared::ParameterType;
 pub use diagnostic::{Class, Diagnostic, Diagnostics, Position, Severity};
-pub use load::{LoadOptions, load, load_text};
+pub use load::{LoadOptions, load, load_parameters, load_text};
 pub use origin::{Origin, Origins, Place};
+pub use parameters::Parameter;
 pub use quantity::bytes;
 pub use resolved::{Instance, LeftOut, Pipeline, Policy, Resources};
 pub use schema::schema;

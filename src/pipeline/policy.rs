@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::check::{Fault, check};
 use super::file::place;
-use super::matrix::Combination;
+use super::matrix::{Combination, Point};
 use super::origin::{Origins, place_of};
 use super::quantity::{bytes, duration, meant_bytes, meant_duration};
 use super::resolved::{Policy, Resources};
@@ -35,6 +35,7 @@ impl Drafter<'_> {
         let scope = Scope {
             params: Some(self.params),
             matrix: None,
+            env: false,
             place: "`repeat`",
         };
         let Some((node, name)) = self.own_value(entry, &[REPEAT], &plain::repeat(), &scope) else {
@@ -59,7 +60,11 @@ impl Drafter<'_> {
             .flat_map(|combination| {
                 (1..=count).map(|number| {
                     let mut longer = combination.clone();
-                    longer.push((REPEAT.into(), Node::new(node.span, Content::Number(number.into()))));
+                    longer.push(Point {
+                        axis: REPEAT.into(),
+                        label: number.to_string(),
+                        value: Node::new(node.span, Content::Number(number.into())),
+                    });
                     longer
                 })
             })

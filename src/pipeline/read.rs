@@ -230,11 +230,10 @@ impl<'a> Reader<'a> {
     fn alias(&mut self, anchor: usize, span: Span) -> Result<Node, Diagnostic> {
         match self.anchors.get(&anchor) {
             Some(Some(node)) => {
-                let size = size(node);
-                self.count(size, span)?;
-                Ok(self.anchors[&anchor]
-                    .clone()
-                    .unwrap_or_else(|| Node::new(span, Content::Null)))
+                let mut node = node.clone();
+                self.count(size(&node), span)?;
+                node.mark_alias(span);
+                Ok(node)
             }
             _ => Err(self
                 .source

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::check::ELSEWHERE_MARK;
 use crate::step::Kind;
 
 /// Names of pipelines, steps and axes: they become parts of file names, references and columns.
@@ -70,6 +71,9 @@ fn steps(step: &Value) -> Value {
     })
 }
 
+/// Keys of a step that are easily written under `with:`.
+pub(super) const OWN_KEYS: [&str; 6] = ["matrix", "repeat", "when", "resources", "retries", "timeout"];
+
 /// One step's schema.
 pub(super) fn step(kinds: &[Kind]) -> Value {
     json!({
@@ -83,13 +87,7 @@ pub(super) fn step(kinds: &[Kind]) -> Value {
                 "enum": kinds.iter().map(|kind| kind.name).collect::<Vec<_>>(),
             },
             "with": { "type": "object", "description": "The kind's settings." },
-            "matrix": {
-                "type": "object",
-                "description": "Axes with a list of values each: the step runs once for every combination, \
-                    `${matrix.axis}` standing for the value.",
-                "minProperties": 1,
-                "propertyNames": name("An axis."),
-            },
+            "matrix": matrix(),
             "repeat": or_placeholder(
                 "How often the step runs, with another seed each time: an axis `repeat` from 1 on.",
                 plain::repeat(),
@@ -109,6 +107,42 @@ pub(super) fn step(kinds: &[Kind]) -> Value {
             },
             "retries": or_placeholder("How often an instance is tried again after a failure; 0 if absent.", plain::retries()),
             "timeout": or_placeholder("How long one attempt may take: `90s`, `10m`, `2h 30m`.", plain::timeout()),
+        },
+    })
+}
+
+fn matrix() -> Value {
+    let plain = json!({ "type": ["string", "number", "boolean", "null"], "x-words": "a plain value" });
+    let entries = |description: &str, value: Value| {
+        json!({
+            "type": "array",
+            "minItems": 1,
+            "description": description,
+            "items": { "type": "object", "minProperties": 1, "additionalProperties": value },
+        })
+    };
+    let new = json!({ "type": "object", "minProperties": 1, "maxProperties": 1, "x-words": "a label with its value" });
+    json!({
+        "type": "object",
+        "description": "Axes with their values, a list or a mapping from labels to values: the step runs once for \
+            every combination, `${matrix.axis}` standing for the value.",
+        "minProperties": 1,
+        "propertyNames": name("An axis."),
+        "properties": {
+            "include": entries(
+                "Combinations to add: each names every axis. `{label: value}` is a value that the axis has not.",
+                json!({ "anyOf": [plain, new] }),
+            ),
+            "exclude": entries("Combinations to remove: those with all values that an entry names.", plain.clone()),
+        },
+        "additionalProperties": {
+            // the matrix has better words for what is wrong with an axis
+            ELSEWHERE_MARK: true,
+            "anyOf": [
+                { "type": "array", "minItems": 1, "items": plain },
+                { "type": "object", "minProperties": 1 },
+                { "type": "string", "pattern": WHOLE_PLACEHOLDER },
+            ],
         },
     })
 }

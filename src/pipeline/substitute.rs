@@ -7,16 +7,22 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::diagnostic::Diagnostic;
+use super::matrix::Point;
+use super::parameters::relative;
 use super::source::{Source, Span};
 use super::suggest::did_you_mean;
 use super::tree::{Content, Entry, Node};
+use crate::step::is_variable;
 
 /// What placeholders can name.
+#[derive(Clone, Copy)]
 pub(super) struct Scope<'a> {
     /// The parameters; `None` where they cannot be used.
     pub params: Option<&'a Node>,
     /// The axes of a step and their values; `None` where they cannot be used.
-    pub matrix: Option<&'a [(String, Node)]>,
+    pub matrix: Option<&'a [Point]>,
+    /// Whether `${env.NAME}` may stand here. It is not replaced.
+    pub env: bool,
     /// Where it is, for messages: `` step `base` ``.
     pub place: &'a str,
 }
@@ -67,7 +73,9 @@ impl Substitution<'_> {
                 return unknown;
             }
         };
-        if let [Piece::Name(name)] = pieces.as_slice() {
+        if let [Piece::Name(name)] = pieces.as_slice()
+            && !name.starts_with("env.")
+        {
             return match self.look_up(name, node, node.span, scope) {
                 Some(found) if !self.source.afford(found.weight(), node.span, self.problems) => unknown,
                 Some(found) => {
@@ -78,22 +86,36 @@ impl Substitution<'_> {
                 None => unknown,
             };
         }
-        let mut whole = String::new();
+        let mut parts = Vec::new();
+        let mut env = false;
         let mut from = node.span.start;
         for piece in pieces.drain(..) {
             match piece {
-                Piece::Text(text) => whole.push_str(&text),
+                Piece::Text(text) => parts.push(Part::Plain(text)),
                 Piece::Name(name) => {
                     let span = self.within(node, &name, &mut from);
+                    if let Some(variable) = name.strip_prefix("env.") {
+                        if !self.may_name(variable, node, span, scope) {
+                            return unknown;
+                        }
+                        env = true;
+                        parts.push(Part::Written(format!("${{{name}}}")));
+                        continue;
+                    }
                     let Some(found) = self.look_up(&name, node, span, scope) else {
                         return unknown;
                     };
                     match found.scalar_text() {
+                        Some(text) if found.env => {
+                            env = true;
+                            parts.push(Part::Written(text));
+                        }
+                        Some(text) if found.path => parts.push(Part::Plain(self.as_path_of(node, found, &text))),
                         Some(text) if !matches!(found.content, Content::Null) => {
                             if !self.source.afford(text.len() / 64, span, self.problems) {
                                 return unknown;
                             }
-                            whole.push_str(&text);
+                            parts.push(Part::Plain(text));
                         }
                         _ if matches!(found.content, Content::Unknown) => return unknown,
                         _ => {
@@ -109,7 +131,49 @@ impl Substitution<'_> {
                 }
             }
         }
-        node.holding(Content::Text(whole))
+        let whole = parts.into_iter().map(|part| match part {
+            Part::Plain(text) if env => text.replace("${", "$${"),
+            Part::Plain(text) | Part::Written(text) => text,
+        });
+        let mut text = node.holding(Content::Text(whole.collect()));
+        text.env = env;
+        text
+    }
+
+    /// Whether `${env.NAME}` may stand where it does.
+    fn may_name(&mut self, variable: &str, node: &Node, span: Span, scope: &Scope) -> bool {
+        if !scope.env {
+            let message = format!("`${{env.{variable}}}` cannot be used in {}", scope.place);
+            let help = match scope.place {
+                "a parameter" => "give the parameter `type: path`, or use it where the path or the secret is wanted",
+                _ => "use it where a path or a secret is wanted",
+            };
+            self.tell(node, span, message, help.into());
+            return false;
+        }
+        if !is_variable(variable) {
+            let message = format!("`${{env.{variable}}}` names no environment variable");
+            self.tell(
+                node,
+                span,
+                message,
+                "a name has letters, digits and `_`, no digit first".into(),
+            );
+            return false;
+        }
+        true
+    }
+
+    /// A parameter's path, which is relative to the file where it stands, as one of the file in which
+    /// the text with it stands.
+    fn as_path_of(&self, node: &Node, found: &Node, path: &str) -> String {
+        let from = &self.source.text_at(node.span.start).folder;
+        let there = &self.source.text_at(found.span.start).folder;
+        if from == there {
+            path.to_owned()
+        } else {
+            relative(from, &there.join(path))
+        }
     }
 
     /// Where a placeholder stands within its text, where the text is written as it is read.
@@ -141,16 +205,20 @@ impl Substitution<'_> {
         match (space, scope.params, scope.matrix) {
             ("params", Some(params), _) => self.parameter(rest, params, node, span),
             ("matrix", _, Some(axes)) => {
-                self.used.insert(format!("{}:matrix.{rest}", scope.place));
-                let found = axes.iter().find(|(axis, _)| axis == rest).map(|(_, value)| value);
-                if found.is_none() {
-                    let names = axes.iter().map(|(axis, _)| axis.as_str());
-                    let help = did_you_mean(rest, names, "its axes")
-                        .unwrap_or_else(|| format!("give the step a `matrix:` with `{rest}`"));
-                    let message = format!("{} has no axis `{rest}`", scope.place);
+                let (axis, path) = rest.split_once('.').unwrap_or((rest, ""));
+                self.used.insert(format!("{}:matrix.{axis}", scope.place));
+                let Some(point) = axes.iter().find(|point| point.axis == axis) else {
+                    let names = axes.iter().map(|point| point.axis.as_str());
+                    let help = did_you_mean(axis, names, "its axes")
+                        .unwrap_or_else(|| format!("give the step a `matrix:` with `{axis}`"));
+                    let message = format!("{} has no axis `{axis}`", scope.place);
                     self.tell(node, span, message, help);
+                    return None;
+                };
+                if path.is_empty() || matches!(point.value.content, Content::Unknown) {
+                    return Some(&point.value);
                 }
-                found
+                self.within_value(&point.value, path, &format!("matrix.{axis}"), node, span)
             }
             ("params" | "matrix", ..) => {
                 let message = format!("`${{{name}}}` cannot be used in {}", scope.place);
@@ -164,7 +232,8 @@ impl Substitution<'_> {
             }
             _ => {
                 let message = format!("`${{{name}}}` is no placeholder");
-                let help = "there are `${params.name}` and `${matrix.axis}`; `$${` writes a `${` as it is";
+                let help =
+                    "there are `${params.name}`, `${matrix.axis}` and `${env.NAME}`; `$${` writes a `${` as it is";
                 self.tell(node, span, message, help.into());
                 None
             }
@@ -178,8 +247,20 @@ impl Substitution<'_> {
         }
         self.used
             .insert(format!("params.{}", path.split('.').next().unwrap_or(path)));
-        let mut found = params;
-        let mut known = String::from("params");
+        self.within_value(params, path, "params", node, span)
+    }
+
+    /// What a value holds at a path: `train.updates`.
+    fn within_value<'a>(
+        &mut self,
+        value: &'a Node,
+        path: &str,
+        name: &str,
+        node: &Node,
+        span: Span,
+    ) -> Option<&'a Node> {
+        let mut found = value;
+        let mut known = name.to_owned();
         for part in path.split('.') {
             match found.get(part) {
                 Some(inner) => {
@@ -202,6 +283,13 @@ impl Substitution<'_> {
         let problem = node.explain(self.source.error(span, message)).help(help);
         self.problems.push(problem);
     }
+}
+
+/// A part of the text that comes out.
+enum Part {
+    Plain(String),
+    /// With `${env.NAME}` in it, and `$${` for a `${` of its own.
+    Written(String),
 }
 
 #[derive(Debug, PartialEq)]

@@ -18,8 +18,12 @@ use crate::step as contract;
 #[path = "../../tests/integration/fakes.rs"]
 mod fakes;
 
+mod anchors;
+mod environment;
 mod include;
+mod matrix;
 mod own_keys;
+mod parameters;
 mod when;
 
 const LAB: &str = r#"
@@ -74,7 +78,15 @@ fn load_with(text: &str, set: &[(&str, &str)]) -> Result<Pipeline, Diagnostics> 
         .iter()
         .map(|(name, value)| ((*name).into(), (*value).into()))
         .collect();
-    load_text(Path::new("/work/lab/lab.yaml"), text, &LoadOptions { set }, KINDS)
+    load_text(
+        Path::new("/work/lab/lab.yaml"),
+        text,
+        &LoadOptions {
+            set,
+            ..LoadOptions::default()
+        },
+        KINDS,
+    )
 }
 
 fn instance<'a>(pipeline: &'a Pipeline, name: &str) -> &'a super::Instance {
@@ -196,7 +208,7 @@ fn parameters_are_set_from_outside() {
     instance(&pipeline, "tuned[rate=0.5]");
     for (name, value, words) in [
         ("widht", "1", "did you mean `width`?"),
-        ("train.update", "1", "did you mean `updates`?"),
+        ("train.update", "1", "did you mean `train.updates`?"),
         ("width", "wide", "--set width=wide"),
         ("width", "[", "--set width=["),
         ("width", "0", "at least 1"),

@@ -6,19 +6,20 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::check::{Finding, Mark, check};
+use super::check::{Finding, Mark, Outcome, check};
 use super::diagnostic::Diagnostic;
 use super::file::{PipelineFile, place, schema_value};
-use super::matrix::{Combination, combinations, labels};
+use super::matrix::{Combination, Matrix, labels};
 use super::origin::Origins;
 use super::policy::REPEAT;
 use super::reference::{Reference, references};
 use super::resolved::Policy;
 use super::source::{Source, Span};
+use super::structure;
 use super::substitute::{Scope, Substitution};
 use super::tree::{Content, Entry, Node};
 use crate::seed::Seed;
-use crate::step::Kind;
+use crate::step::{Kind, variables};
 
 /// Extensions of what people name where a step belongs.
 const FILES: &[&str] = &[
@@ -62,6 +63,8 @@ pub(super) struct Variant {
     pub references: Vec<Reference>,
     /// Where paths stand.
     pub paths: Vec<Vec<String>>,
+    /// The environment variables that they and secrets name, with where.
+    pub variables: Vec<(Vec<String>, String)>,
     /// Whether the settings fit the schema.
     pub sound: bool,
 }
@@ -92,11 +95,17 @@ impl Drafter<'_> {
             let scope = Scope {
                 params: Some(self.params),
                 matrix: None,
+                env: false,
                 place: "a matrix",
             };
             self.substitution().apply(matrix, &scope)
         });
-        let combinations = combinations(self.source, &name, matrix.as_ref(), self.problems);
+        let combinations = Matrix {
+            source: self.source,
+            step: &name,
+            problems: self.problems,
+        }
+        .combinations(matrix.as_ref());
         let combinations = self.repeated(entry, combinations);
         let source = self.source.clone();
         let variants = combinations
@@ -135,6 +144,7 @@ impl Drafter<'_> {
         let scope = Scope {
             params: Some(self.params),
             matrix: Some(combination),
+            env: true,
             place: step,
         };
         let (with, outside) = match entry.value.entry("with") {
@@ -143,11 +153,12 @@ impl Drafter<'_> {
         };
         // an axis of the matrix with that name is no repetition
         let repetition = match combination.last() {
-            Some((axis, number)) if axis == REPEAT && entry.value.get(REPEAT).is_some() => number.number(),
+            Some(last) if last.axis == REPEAT && entry.value.get(REPEAT).is_some() => last.value.number(),
             _ => None,
         };
-        let (seed, seed_origins) = self.seed(entry, &scope, repetition.unwrap_or(1));
-        let policy = self.policy(entry, &scope);
+        let own = Scope { env: false, ..scope };
+        let (seed, seed_origins) = self.seed(entry, &own, repetition.unwrap_or(1));
+        let policy = self.policy(entry, &own);
         let mut variant = Variant {
             axes: labels(combination),
             with,
@@ -157,6 +168,7 @@ impl Drafter<'_> {
             policy,
             references: Vec::new(),
             paths: Vec::new(),
+            variables: Vec::new(),
             sound: false,
         };
         // that `with` is no mapping is told by the structure check
@@ -169,10 +181,21 @@ impl Drafter<'_> {
             };
             let outcome = check(schema, &variant.with, &namer);
             variant.sound = outcome.faults.is_empty() && !variant.with.has_unknown();
-            for fault in outcome.faults {
+            let misplaced = self.misplaced(&variant.with, &outcome, step);
+            variant.sound &= misplaced.is_empty();
+            for mut fault in outcome.faults {
+                if misplaced.contains(&fault.path) {
+                    continue;
+                }
+                if let ([key], true) = (fault.path.as_slice(), fault.at_key)
+                    && structure::OWN_KEYS.contains(&key.as_str())
+                {
+                    fault.help = Some(format!("`{key}` is the step's: write it beside `with:`"));
+                }
                 let problem = place(self.source, &variant.with, outside, fault);
                 self.problems.push(problem.about(Some(kind)));
             }
+            variant.variables = named(&variant.with, &outcome.findings);
             let (references, unreadable) = references(&variant.with, &outcome.findings);
             for finding in unreadable {
                 self.not_a_reference(&variant.with, &finding, step, kind);
@@ -182,6 +205,27 @@ impl Drafter<'_> {
             variant.paths = paths(&outcome.findings);
         }
         variant
+    }
+
+    /// Tells where `${env.NAME}` stands and neither a path nor a secret is wanted.
+    fn misplaced(&mut self, with: &Node, outcome: &Outcome, step: &str) -> Vec<Vec<String>> {
+        let mut misplaced = with.env_paths();
+        misplaced.retain(|path| {
+            let marked = |finding: &Finding| matches!(finding.mark, Mark::Path | Mark::Secret);
+            let wanted = outcome.findings.iter().any(|one| marked(one) && one.path == *path);
+            !wanted && !outcome.faults.iter().any(|fault| fault.secret && fault.path == *path)
+        });
+        for path in &misplaced {
+            let node = with.locate(path).node;
+            let variable = variables(node.text().unwrap_or_default()).join("`, `");
+            let message = format!(
+                "`{}` of {step} is neither a path nor a secret and cannot take `{variable}` from the environment",
+                path.join(".")
+            );
+            let help = "give the file a parameter, and --set it: what a result depends on is written down";
+            self.problems.push(node.error(self.source, message).help(help));
+        }
+        misplaced
     }
 
     fn not_a_reference(&mut self, with: &Node, finding: &Finding, step: &str, kind: &Kind) {
@@ -199,6 +243,23 @@ impl Drafter<'_> {
         let problem = node.error(self.source, message).help(help);
         self.problems.push(problem.about(Some(kind)));
     }
+}
+
+/// The environment variables that paths and secrets name.
+fn named(with: &Node, findings: &[Finding]) -> Vec<(Vec<String>, String)> {
+    let mut named = Vec::new();
+    for finding in findings {
+        let node = with.locate(&finding.path).node;
+        let text = node.text().filter(|_| match finding.mark {
+            Mark::Path => node.env,
+            Mark::Secret => true,
+            Mark::Artifact { .. } => false,
+        });
+        for name in text.map(variables).unwrap_or_default() {
+            named.push((finding.path.clone(), name.to_owned()));
+        }
+    }
+    named
 }
 
 fn paths(findings: &[Finding]) -> Vec<Vec<String>> {

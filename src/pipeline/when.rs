@@ -24,6 +24,7 @@ impl Drafter<'_> {
                 let scope = Scope {
                     params: Some(self.params),
                     matrix: None,
+                    env: false,
                     place: "`when`",
                 };
                 let name = format!("`when` of step `{}`", entry.key);

@@ -10,7 +10,7 @@ use super::selection::{Choice, Part};
 use super::{Planned, State};
 use crate::device::DeviceSpec;
 use crate::pipeline::Pipeline;
-use crate::step::{Digest, Input, Key, Known};
+use crate::step::{Digest, Input, Key, Known, Redaction};
 use crate::store::{Action, Damage, Dependencies, Object, Store};
 
 /// An instance's artifact, in the store.
@@ -131,8 +131,9 @@ impl<'a> Planner<'a> {
         let (dependencies, pending) = match self.dependencies(index, made) {
             Ok(found) => found,
             Err(error) => {
+                let settings = &self.pipeline.instances[index].settings;
                 let mut blocked = self.decision(index, State::Blocked, None);
-                blocked.planned.reasons = vec![error.to_string()];
+                blocked.planned.reasons = vec![Redaction::of(settings).clean(&error.to_string())];
                 return blocked;
             }
         };

@@ -33,7 +33,15 @@ fn diagnostics(path: &Path) -> (String, Diagnostics) {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
     let name = Path::new(path.file_name().unwrap());
-    match load_text(name, &text, &LoadOptions { set }, fakes::KINDS) {
+    match load_text(
+        name,
+        &text,
+        &LoadOptions {
+            set,
+            ..LoadOptions::default()
+        },
+        fakes::KINDS,
+    ) {
         Ok(_) => panic!("{} loads", path.display()),
         Err(diagnostics) => (text, diagnostics),
     }

@@ -15,6 +15,7 @@ mod gpu;
 mod imports;
 mod key_lines;
 mod keys;
+mod language;
 mod life;
 mod memory;
 mod mutants;

@@ -222,7 +222,7 @@ fn mutants(file: &Value, place: &[String]) -> Vec<(String, Value)> {
         }
         Value::Array(items) if !items.is_empty() => {
             with("an item twice", &|mutant| {
-                at(mutant, place).as_array_mut().unwrap().push(items[0].clone())
+                at(mutant, place).as_array_mut().unwrap().push(items[0].clone());
             });
             with("an item less", &|mutant| {
                 at(mutant, place).as_array_mut().unwrap().pop();

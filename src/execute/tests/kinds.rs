@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::step::{
-    ArtifactType, Context, Dataset, FilePath, Interrupted, Key, KeyError, Kind, Needs, Ref, Refs, Step, parse_as,
-    schema_of,
+    ArtifactType, Context, Dataset, FilePath, Interrupted, Key, KeyError, Kind, Needs, Ref, Refs, Secret, Step,
+    parse_as, schema_of,
 };
 
 /// Writes a text; `mood` says what happens on the way.
@@ -164,6 +164,44 @@ impl Step for Page {
     }
 }
 
+/// Says a secret and a path aloud, as an error of a library may.
+#[derive(Deserialize, JsonSchema)]
+struct Send {
+    data: Ref<Dataset>,
+    token: Secret,
+    file: FilePath,
+    #[serde(default)]
+    mood: String,
+}
+
+impl Step for Send {
+    fn key(&self, key: &mut Key) -> Result<(), KeyError> {
+        let Self {
+            data,
+            token: _, // who may send changes nothing that is sent
+            file,
+            mood: _,
+        } = self;
+        key.artifact("data", data);
+        key.file("file", file)
+    }
+
+    fn run(&self, context: &Context) -> anyhow::Result<()> {
+        let said = format!("sending {} of {}", self.token.reveal()?, self.file.as_path().display());
+        context.info(said.as_str());
+        context.warn(said.as_str());
+        fs::read_to_string(self.file.as_path())?;
+        match self.mood.as_str() {
+            "error" => bail!("refused: {said}"),
+            "panic" => panic!("fell while {said}"),
+            _ => {}
+        }
+        fs::create_dir(context.out.join("all"))?;
+        fs::write(context.out.join("all/text"), "sent")?;
+        Ok(())
+    }
+}
+
 macro_rules! kind {
     ($name:literal, $settings:ident, $output:ident) => {
         Kind {
@@ -182,6 +220,7 @@ macro_rules! kind {
 pub static KINDS: &[Kind] = &[
     kind!("note", Note, Dataset),
     kind!("upper", Upper, Dataset),
+    kind!("send", Send, Dataset),
     kind!("count", Count, Model),
     kind!("page", Page, Report),
 ];

@@ -163,7 +163,7 @@ impl<'a> Checker<'a> {
 }
 
 /// A pattern of the schemas, compiled once: there are few, and each is held against many texts.
-fn compiled(pattern: &str) -> Option<Regex> {
+pub(super) fn compiled(pattern: &str) -> Option<Regex> {
     thread_local! {
         static KNOWN: RefCell<HashMap<String, Option<Regex>>> = RefCell::default();
     }

@@ -1,6 +1,7 @@
 //! All problems of a file.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 
 use serde_json::{Value, json};
@@ -16,11 +17,29 @@ pub struct Diagnostics(pub Vec<Diagnostic>);
 
 impl Diagnostics {
     /// In file order, each once: a matrix finds the same problem many times, and so does an anchor
-    /// that several steps use.
-    pub(in crate::pipeline) fn sorted(mut list: Vec<Diagnostic>) -> Self {
-        list.sort_by_key(|one| (one.span.start, one.span.end));
-        let mut told = HashSet::new();
-        list.retain(|one| told.insert((one.span, one.severity.name(), without_steps(&one.message))));
+    /// that several steps use, which is told with a note at each of the others. Where a secret may
+    /// stand in a line, no lines are shown.
+    pub(in crate::pipeline) fn sorted(mut found: Vec<Diagnostic>) -> Self {
+        found.sort_by_key(|one| (one.span.start, one.span.end));
+        let secret = found.iter().any(|one| one.hidden);
+        let mut told: HashMap<_, usize> = HashMap::new();
+        let mut list: Vec<Diagnostic> = Vec::new();
+        for one in found {
+            match told.entry((one.span, one.severity, without_steps(&one.message))) {
+                Entry::Vacant(place) => {
+                    place.insert(list.len());
+                    list.push(one);
+                }
+                Entry::Occupied(place) => {
+                    let first: &mut Diagnostic = &mut list[*place.get()];
+                    let again = one.alias.filter(|alias| first.labels.iter().all(|(span, _)| span != alias));
+                    first.labels.extend(again.map(|alias| (alias, "used here too".to_owned())));
+                }
+            }
+        }
+        if secret {
+            list = list.into_iter().map(Diagnostic::hidden).collect();
+        }
         if list.len() > MOST {
             let rest = list.split_off(MOST);
             let more = Diagnostic {

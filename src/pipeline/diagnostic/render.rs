@@ -19,7 +19,7 @@ impl Diagnostic {
             Severity::Warning => Level::WARNING,
         };
         let mut group = Group::with_title(level.primary_title(self.message.as_str()));
-        group = match &self.source {
+        group = match self.source.as_ref().filter(|_| !self.hidden) {
             Some(source) => self.snippets(source, group),
             None => {
                 let origin = Origin::path(self.file.as_str()).line(self.at.line);
