@@ -1,5 +1,7 @@
-//! Which differences are supported: paired approximate randomization over the samples that two systems
-//! share (Riezler and Maxwell, 2005), Holm's correction (1979) over the comparisons of one metric.
+//! Which differences are supported: paired bootstrap over the samples that two systems share (Koehn,
+//! 2004), Holm's correction (1979) over the comparisons of one metric. (Approximate randomization as
+//! sacreBLEU counts it, by trials that are strictly larger, calls one exact match in thirty more a
+//! difference: every trial is as large, none larger. Resampling sees that the one sample may be missing.)
 //!
 //! Means over repetitions with other seeds are another matter: their spread is between runs, not
 //! between samples, and a difference of theirs is supported when the two intervals are disjoint.
@@ -125,7 +127,7 @@ fn against(
         // an evaluation is compared with the same one of the other: they have the same metrics
         for (first, second) in first.iter().zip(&second) {
             let seed = Seed::root(0).child("report");
-            for compared in paired(first, second, Test::Randomization, trials, seed)? {
+            for compared in paired(first, second, Test::Bootstrap, trials, seed)? {
                 let support = Support {
                     p: Some(compared.p),
                     supported: false,

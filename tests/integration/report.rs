@@ -195,6 +195,7 @@ fn a_report_of_a_run_works_in_a_browser_in_both_languages_and_widths() {
     }
     // both runs are in the index, the newer one first
     let runs = std::fs::read_to_string(sandbox.path().join("reports/index.html")).unwrap();
+    let runs = runs.replace("&#x2f;", "/");
     assert_eq!(runs.matches("<tr><th scope=\"row\">").count(), 2);
     assert!(runs.contains("href=\"tiny/index.html\"") && runs.contains("href=\"../.fragua/objects/"));
 }
