@@ -71,7 +71,7 @@ def snakemake(folder, groups):
 
 
 def run(command, folder, quiet=True):
-    """Seconds, and the most memory (bytes) that the process held."""
+    """Seconds, the most memory (bytes) that the process held, and seconds of processor time with its children."""
     begin = time.perf_counter()
     sink = subprocess.DEVNULL if quiet else None
     child = subprocess.Popen(command, cwd=folder, stdout=sink, stderr=subprocess.PIPE)
@@ -80,7 +80,7 @@ def run(command, folder, quiet=True):
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode != 0:
         sys.exit(f"{' '.join(map(str, command))} failed:\n{error.decode()}")
-    return time.perf_counter() - begin, usage.ru_maxrss * 1024
+    return time.perf_counter() - begin, usage.ru_maxrss * 1024, usage.ru_utime + usage.ru_stime
 
 
 def compare(program, peers, steps, rounds, base):
@@ -106,17 +106,21 @@ def compare(program, peers, steps, rounds, base):
     times = {(name, what): [] for name in commands for what in ("nothing", "change")}
     for turn in range(rounds):
         for name in commands:
-            times[name, "nothing"].append(run(commands[name], base / name)[0])
+            times[name, "nothing"].append(run(commands[name], base / name))
         for name in commands:
             (base / name / "data/1.txt").write_text(f"the words of turn {turn}\n")
-            times[name, "change"].append(run(commands[name], base / name)[0])
-    print(f"\n{steps} steps, {rounds} rounds: median (fastest to slowest) in seconds; ratio of medians")
+            times[name, "change"].append(run(commands[name], base / name))
+    print(f"\n{steps} steps, {rounds} rounds, seconds: median (fastest to slowest), ratio of medians; the same of "
+          "processor time, which a busy machine changes less")
     for what, label in (("nothing", "nothing to do"), ("change", "one file changed")):
-        ours = statistics.median(times["fragua", what])
         for name in commands:
-            all = times[name, what]
-            middle = statistics.median(all)
-            print(f"  {label:17} {name:10} {middle:8.3f} ({min(all):.3f} to {max(all):.3f})   {middle / ours:6.1f}x")
+            text = f"  {label:17} {name:10}"
+            for measure in (0, 2):
+                ours = statistics.median(one[measure] for one in times["fragua", what])
+                all = [one[measure] for one in times[name, what]]
+                middle = statistics.median(all)
+                text += f" {middle:8.3f} ({min(all):.3f} to {max(all):.3f}) {middle / ours:6.1f}x"
+            print(text, flush=True)
 
 
 def scale(program, sizes, base):

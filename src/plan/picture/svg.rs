@@ -7,6 +7,8 @@ use crate::plan::{Plan, State};
 /// A box.
 const WIDTH: f64 = 148.0;
 const HEIGHT: f64 = 44.0;
+/// Characters of a box's second line.
+const FITS: usize = 24;
 /// Around everything.
 const MARGIN: f64 = 16.0;
 /// The line above the graph: the pipeline and the states.
@@ -80,34 +82,36 @@ pub fn svg(name: &str, plan: &Plan) -> String {
             y + 18.0,
             escaped(&shortened(&title, 20)),
             y + 34.0,
-            escaped(&shortened(&below, 25)),
+            escaped(&shortened(&below, FITS + 2)),
         ));
     }
     text.push_str("</g>\n</svg>\n");
     text
 }
 
-/// What a box shows: the step, and below it what tells an instance from the others of its step.
+/// What a box shows: the step, and below it what tells an instance from the others of its step, with
+/// its state, which is never cut.
 fn lines(node: &Node) -> (String, String) {
     let inside = |text: &str, open: char, close: char| {
         let (step, rest) = text.split_once(open)?;
         Some((step.to_owned(), rest.strip_suffix(close)?.to_owned()))
     };
+    let room = FITS.saturating_sub(node.states.chars().count() + 3).max(2);
+    let below = |text: &str| format!("{} · {}", shortened(text, room), node.states);
     if let Some((step, axes)) = inside(&node.name, '[', ']') {
-        let whole = format!("{axes} · {}", node.states);
-        if whole.chars().count() <= 25 {
-            return (step, whole);
+        if axes.chars().count() <= room {
+            return (step, below(&axes));
         }
-        let values: Vec<&str> = axes
-            .split(',')
-            .map(|axis| axis.split_once('=').map_or(axis, |(_, value)| value))
-            .collect();
-        return (step, format!("{} · {}", values.join(", "), node.states));
+        let value = |axis: &str| {
+            axis.split_once('=')
+                .map_or_else(|| axis.to_owned(), |(_, value)| value.to_owned())
+        };
+        let values: Vec<String> = axes.split(',').map(value).collect();
+        return (step, below(&values.join(", ")));
     }
-    let below = format!("{} · {}", node.kind, node.states);
     match inside(&node.name, '(', ')') {
-        Some((kind, of)) => (kind, of),
-        None => (node.name.clone(), below),
+        Some((kind, of)) => (kind, below(&of)),
+        None => (node.name.clone(), below(&node.kind)),
     }
 }
 
