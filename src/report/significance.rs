@@ -20,8 +20,8 @@ pub(super) const ALPHA: f64 = 0.05;
 /// Samples times trials of one comparison: 10,000 trials up to 20,000 samples, fewer for more, whose
 /// differences are plain long before.
 const WORK: u64 = 200_000_000;
-const FEWEST: u64 = if cfg!(test) { 100 } else { 1000 };
-const MOST: u64 = if cfg!(test) { 100 } else { 10_000 }; // tests are about the page, not about p-values
+const FEWEST: u64 = 1000;
+const MOST: u64 = if cfg!(test) { 1000 } else { 10_000 }; // tests are about the page, not about p-values
 
 /// Systems that the winner is compared with, the best first: one that is not told from it is among them.
 const MOST_RIVALS: usize = 40;
