@@ -378,10 +378,9 @@ mod tests {
 
     #[test]
     fn what_is_not_finite_or_too_large_is_a_problem() {
-        for text in ["a: .inf\n", "a: .nan\n"] {
+        for text in ["a: .inf\n", "a: .nan\n", "a: 123456789012345678901234567890\n"] {
             assert_eq!(tree(text).expect("reads").1.len(), 1, "{text}");
         }
-        assert!(tree("a: 123456789012345678901234567890\n").is_err());
     }
 
     #[test]

@@ -273,7 +273,13 @@ fn the_same_material_gives_the_same_bytes() {
     assert_eq!(page.matches(RUN_FACTS).count(), 1);
     assert!(scores.starts_with("generations,model,shots,metric,value,n,low,high,signature\nanswers,base,0,rouge1,0."));
     assert!(scores.contains("\nbase,base,,perplexity,"));
-    assert_eq!(scores.lines().count(), 1 + 9 * 9 + 3);
+    // as many metrics of each of nine systems, and the perplexities of three models
+    let metrics = scores
+        .lines()
+        .filter(|line| line.starts_with("answers,base,0,"))
+        .count();
+    assert!(metrics >= 9);
+    assert_eq!(scores.lines().count(), 1 + 9 * metrics + 3);
     assert!(
         samples.starts_with(
             "generations,model,shots,id,prompt,output,references,finish,prompt_tokens,output_tokens,rouge1"
@@ -399,7 +405,7 @@ fn samples_that_do_not_fit_the_page_are_in_files() {
     }
     experiment.inputs.truncate(9);
     let [page, ..] = experiment.write(&options(), out.path());
-    assert!(page.len() < 1_000_000, "{}", page.len());
+    assert!(page.len() < 2 << 20, "{}", page.len());
     let first = std::fs::read_to_string(out.path().join("samples/1/0.js")).unwrap();
     assert!(first.starts_with("fragua.chunk(1,0,[{\"i\":\"d-000\"") && first.ends_with("]);\n"));
     let scores = std::fs::read_to_string(out.path().join("samples/1/metric-0.js")).unwrap();
