@@ -133,7 +133,7 @@ impl Matrix<'_> {
     /// those of the first entry.
     pub fn include(&mut self, include: &Entry, mut axes: Vec<Axis>, all: &mut Vec<Combination>) {
         if axes.is_empty() {
-            let first = items(include).first().map(|first| first.entries()).unwrap_or_default();
+            let first = items(include).first().map(Node::entries).unwrap_or_default();
             axes = first
                 .iter()
                 .map(|entry| Axis {

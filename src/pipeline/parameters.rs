@@ -211,7 +211,7 @@ impl Reader<'_> {
         match read(self.source, &text, self.problems) {
             Ok(root) if matches!(root.content, Content::Map(_)) => {
                 for entry in root.entries() {
-                    self.from_file(String::new(), entry, &text.file);
+                    self.take(String::new(), entry, &text.file);
                 }
             }
             Ok(root) => {
@@ -225,7 +225,7 @@ impl Reader<'_> {
         }
     }
 
-    fn from_file(&mut self, group: String, entry: &Entry, file: &str) {
+    fn take(&mut self, group: String, entry: &Entry, file: &str) {
         let name = join(&group, &entry.key);
         if let Some(index) = self.list.iter().position(|one| one.name == name) {
             let value = self.value(&entry.value, self.list[index].kind == ParameterType::Path);
@@ -235,7 +235,7 @@ impl Reader<'_> {
             }
         } else if self.has_group(&name) && !entry.value.entries().is_empty() {
             for inner in entry.value.entries() {
-                self.from_file(name.clone(), inner, file);
+                self.take(name.clone(), inner, file);
             }
         } else {
             let (message, help) = self.unknown(&name);

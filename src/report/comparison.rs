@@ -148,7 +148,7 @@ fn table(
             tied: significance.from_best[index].is_some_and(|support| !support.supported),
             spread: spread.map(|spread| sparkline(&system.instance, spread, &colour)),
             spread_label: spread.map(|spread| in_words(spread, words)).unwrap_or_default(),
-            median: spread.and_then(|spread| median(spread)),
+            median: spread.and_then(median),
             colour,
         }
     };

@@ -167,7 +167,7 @@ fn sample(system: usize, row: usize) -> Sample {
             ["finds", "loses", "sells"][system % 3]
         ),
         references: vec![format!("Ana finds the key at place {row}.")],
-        finish: if row % 9 == 0 { "length" } else { "eos" }.into(),
+        finish: if row.is_multiple_of(9) { "length" } else { "eos" }.into(),
         prompt_tokens: 21,
         output_tokens: 9,
     }
