@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`step`] is the contract between the engine and the work. The engine is
 //! [`pipeline`] (the file, resolved) → [`plan`] (what is known) → [`execute`] (what is not), over
-//! [`store`]. The work is [`steps`], one thin file a kind, over the rooms of the domain: [`data`],
+//! [`store`]; [`records`] reads what runs left there. The work is [`steps`], one thin file a kind, over the rooms of the domain: [`data`],
 //! [`tokenizer`], [`prompt`], [`models`], [`train`], [`generate`], [`quantize`], [`metrics`],
 //! [`report`]. [`cli`] is the only room that prints.
 #![recursion_limit = "256"] // burn's tensor types nest deeply
@@ -13,12 +13,14 @@ pub mod device;
 pub mod execute;
 pub mod generate;
 pub mod kernels;
+pub mod layout;
 pub mod metrics;
 pub mod models;
 pub mod pipeline;
 pub mod plan;
 pub mod prompt;
 pub mod quantize;
+pub mod records;
 pub mod report;
 pub mod seed;
 pub mod step;

@@ -6,7 +6,9 @@
 
 mod artifact;
 mod context;
+mod environment;
 mod event;
+mod journal;
 mod key;
 mod reference;
 
@@ -14,8 +16,10 @@ pub use artifact::{
     ArtifactType, Dataset, Generations, Model, Report, Scores, Tokenizer, TokenizerOrModel, Tokens, Typed,
 };
 pub use context::{Ancestor, Context, Input, Interrupted};
+pub use environment::{EnvironmentError, Redaction, SECRET_MARK, Secret, expanded, is_variable, variable, variables};
 pub use event::Event;
-pub use key::{Digest, Key, KeyError, Known};
+pub use journal::Journal;
+pub use key::{Digest, Key, KeyError, Known, files_of};
 pub use reference::{ARTIFACT_MARK, FilePath, PATH_MARK, Ref, Refs, axes_label};
 
 use serde::de::DeserializeOwned;
@@ -117,21 +121,25 @@ pub struct Problem {
     pub message: String,
     /// The next move.
     pub help: Option<String>,
+    /// Other places under `with` that belong to it, each with what is there.
+    pub notes: Vec<(Vec<String>, String)>,
 }
 
 impl Problem {
     /// A problem at a place under `with`, written `train.updates`.
     pub fn at(path: &str, message: impl Into<String>) -> Self {
-        let path = path
-            .split('.')
-            .filter(|part| !part.is_empty())
-            .map(str::to_owned)
-            .collect();
         Self {
-            path,
+            path: parts_of(path),
             message: message.into(),
             help: None,
+            notes: Vec::new(),
         }
+    }
+
+    /// The same with another place under `with` that belongs to it: where two places disagree.
+    pub fn also(mut self, path: &str, what: impl Into<String>) -> Self {
+        self.notes.push((parts_of(path), what.into()));
+        self
     }
 
     /// The same with the next move.
@@ -139,6 +147,14 @@ impl Problem {
         self.help = Some(help.into());
         self
     }
+}
+
+/// `train.updates` as a list.
+fn parts_of(path: &str) -> Vec<String> {
+    path.split('.')
+        .filter(|part| !part.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// For [`Kind::schema`]: the schema of a settings type.

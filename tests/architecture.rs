@@ -10,7 +10,13 @@ use std::path::{Path, PathBuf};
 /// the rooms that stand below it.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
-    ("cli", &["steps", "execute", "plan", "pipeline", "store"]),
+    (
+        "cli",
+        &[
+            "steps", "report", "records", "execute", "plan", "pipeline", "store", "metrics",
+        ],
+    ),
+    ("records", &["execute", "plan", "pipeline", "store"]),
     (
         "steps",
         &[
@@ -26,7 +32,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("execute", &["plan", "pipeline", "store"]),
-    ("plan", &["pipeline", "store"]),
+    ("plan", &["pipeline", "store", "layout"]),
     ("pipeline", &[]),
     ("step", &[]),
     ("train", &["models", "kernels", "data"]),
@@ -36,10 +42,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("kernels", &[]),
     ("tokenizer", &["data"]),
     ("prompt", &["data"]),
-    ("report", &["metrics"]),
+    ("report", &["metrics", "layout"]),
     ("metrics", &[]),
     ("data", &[]),
     ("store", &[]),
+    ("layout", &[]),
     ("device", &[]),
     ("seed", &[]),
 ];

@@ -4,6 +4,8 @@ use serde_json::json;
 
 use super::print::{error_colour, error_line, line};
 use crate::pipeline::Diagnostics;
+use crate::records::RecordsError;
+use crate::store::StoreError;
 
 /// The file or the command line is wrong: exit code 2.
 #[derive(Debug)]
@@ -16,6 +18,16 @@ impl std::fmt::Display for Usage {
 }
 
 impl std::error::Error for Usage {}
+
+/// For `map_err`: a question about the records that has no answer is the command line's affair.
+pub fn asked(error: RecordsError) -> anyhow::Error {
+    match error {
+        RecordsError::Question(_) | RecordsError::Store(StoreError::NoRun { .. }) => {
+            anyhow::Error::new(Usage(error.to_string()))
+        }
+        other => other.into(),
+    }
+}
 
 /// Prints an error; the exit code that it means.
 pub fn tell(error: &anyhow::Error, as_json: bool) -> u8 {

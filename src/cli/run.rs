@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use anyhow::Context;
 
@@ -9,8 +10,11 @@ use super::arguments::{Global, RunArguments};
 use super::look;
 use super::print::{counted, duration, line};
 use super::screen::{Mode, Screen};
-use crate::execute::{self, Local, Options, Outcome, RunRecord, RunState};
+use crate::execute::{self, Local, Options, Outcome, RunRecord, RunState, memory_of_the_machine};
 use crate::store::Store;
+
+/// How long a worker may take to stop after its timeout: a checkpoint of a large model takes time.
+const GRACE: Duration = Duration::from_secs(30);
 
 /// How often the user asked to stop.
 static STOPS: AtomicU32 = AtomicU32::new(0);
@@ -32,9 +36,15 @@ pub fn run(global: &Global, arguments: &RunArguments) -> anyhow::Result<u8> {
         device: &device,
         device_name,
         threads: global.threads(),
-        jobs: arguments.jobs.get(),
+        jobs: arguments.jobs,
+        memory: arguments.memory.unwrap_or_else(memory_of_the_machine),
+        choice: look::choice(&arguments.selection, &pipeline, &store, &device)?,
+        keep_going: arguments.keep_going,
+        grace: GRACE,
         command: std::env::args().collect(),
+        name: arguments.name.clone(),
         reports: arguments.reports.clone(),
+        with_facts: |page, facts| Ok(crate::report::with_facts(page, facts)?),
         stops: &STOPS,
     };
     let mut screen = Screen::new(Mode::of(global));
@@ -46,7 +56,12 @@ pub fn run(global: &Global, arguments: &RunArguments) -> anyhow::Result<u8> {
         record.report.iter().for_each(line);
     } else if !global.json {
         summary(&record);
+        if let Some(report) = &record.report {
+            super::scored::table(Path::new(report));
+            line(format!("report: {}", from_here(report)));
+        }
     }
+    super::report::index(&store, &arguments.reports);
     Ok(match record.outcome {
         Outcome::Done => 0,
         Outcome::Failed | Outcome::Unfinished => 1,
@@ -62,6 +77,7 @@ fn summary(record: &RunRecord) {
         RunState::Blocked,
         RunState::Interrupted,
         RunState::Pending,
+        RunState::Skipped,
     ];
     let counts = states
         .into_iter()
@@ -82,11 +98,13 @@ fn summary(record: &RunRecord) {
     ));
     match record.outcome {
         Outcome::Interrupted => line("the same command goes on from here"),
-        Outcome::Failed | Outcome::Unfinished => line(format!("details: fragua show {}", record.run)),
+        Outcome::Failed | Outcome::Unfinished => {
+            if record.count(RunState::Pending) > 0 {
+                line("after a failure nothing new is begun; --keep-going runs all that does not depend on it");
+            }
+            line(format!("details: fragua show {}", record.run));
+        }
         Outcome::Done => {}
-    }
-    if let Some(report) = &record.report {
-        line(format!("report: {}", from_here(report)));
     }
 }
 

@@ -110,7 +110,26 @@ impl Screen {
                 message,
                 log,
                 log_file,
+                peak_bytes: _, // in the message where it matters
             } => self.failed(instance, message, log, log_file.as_deref()),
+            RunEvent::Retry {
+                instance,
+                attempt,
+                message,
+                left,
+            } => {
+                self.end(instance);
+                let more = match left {
+                    0 => "the last try".to_owned(),
+                    left => format!("then {left} more"),
+                };
+                self.result(
+                    Paint::Warn,
+                    "retry",
+                    instance,
+                    &format!("attempt {attempt} failed: {message} (trying again; {more})"),
+                );
+            }
             RunEvent::Blocked { instance, by } => {
                 self.result(Paint::Warn, "blocked", instance, &format!("needs {by}"));
             }
@@ -289,6 +308,7 @@ mod tests {
             instance: name(),
             kind: "pretrain",
             attempt: 2,
+            threads: 1,
             reasons: vec![],
         });
         let progress = Event::Progress {

@@ -5,12 +5,14 @@ use serde_json::json;
 use super::arguments::{FileArguments, Global};
 use super::look;
 use super::print::{counted, line};
+use crate::pipeline::Diagnostics;
 
 /// Checks a file; its problems end the command before this prints anything.
 pub fn run(global: &Global, arguments: &FileArguments) -> anyhow::Result<u8> {
     let pipeline = look::pipeline(arguments)?;
     if global.json {
-        line(json!({"errors": []}).to_string());
+        let warnings = Diagnostics(pipeline.warnings).values();
+        line(json!({"errors": [], "warnings": warnings}).to_string());
     } else if !global.quiet {
         let steps: std::collections::BTreeSet<_> = pipeline
             .instances

@@ -46,6 +46,8 @@ pub enum RunEvent {
         kind: &'static str,
         /// Which attempt at its key.
         attempt: u32,
+        /// Threads that it may use.
+        threads: usize,
         /// Why it runs.
         reasons: Vec<String>,
     },
@@ -70,12 +72,25 @@ pub enum RunEvent {
         /// The most memory that the worker held at once.
         peak_bytes: Option<u64>,
     },
+    /// An attempt failed, and the instance is tried again.
+    Retry {
+        /// The instance.
+        instance: String,
+        /// The attempt that failed.
+        attempt: u32,
+        /// Why.
+        message: String,
+        /// How often it may still be tried.
+        left: u32,
+    },
     /// An instance failed.
     Failed {
         /// The instance.
         instance: String,
         /// Why.
         message: String,
+        /// The most memory that its worker was seen to hold.
+        peak_bytes: Option<u64>,
         /// The last lines of its worker's output.
         log: Vec<String>,
         /// The whole output.
@@ -119,6 +134,8 @@ pub enum RunEvent {
         blocked: usize,
         /// Instances that were stopped or not begun.
         interrupted: usize,
+        /// Instances that were not selected.
+        skipped: usize,
         /// How long the run took.
         seconds: f64,
         /// The report's page.

@@ -4,37 +4,111 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::coordinator::Coordinator;
+use super::coordinator::{Coordinator, Due};
 use super::environment::here;
 use super::event::RunEvent;
+use super::log::{has_text, last_lines};
 use super::record::RunState;
-use super::start::Running;
+use super::running::Running;
 use super::task::{Ended, Exit, WorkOutcome};
 use crate::plan::Made;
 use crate::step::Digest;
 use crate::store::{Action, Attempt, Claim, Dependencies, Manifest, Object, StoreError};
 
+/// What a worker prints, in its attempt's folder.
+const LOG: &str = "stderr.log";
+
 impl Coordinator<'_> {
-    /// Takes in what an ended worker left. `killed`: by us, on the user's second word.
-    pub(super) fn finish(&mut self, index: usize, running: Running, ended: &Ended, killed: bool) {
-        let folder = running.attempt.path.clone();
-        let exit = read_exit(&folder, running.attempt.number);
-        match exit {
-            Some(Exit {
-                outcome: WorkOutcome::Failed { message },
-                ..
-            }) => self.failed(index, message, Some(&folder)),
-            Some(Exit {
-                outcome: WorkOutcome::Interrupted,
-                ..
-            }) => self.interrupted(index),
-            Some(exit) => match self.take_in(index, &exit, &running) {
-                Ok(made) => self.executed(index, made, &running.claim),
-                Err(error) => self.failed(index, error.to_string(), Some(&folder)),
+    /// Takes in what an ended worker left.
+    pub(super) fn finish(&mut self, index: usize, running: Running, ended: &Ended) {
+        let exit = read_exit(&running.attempt.path, running.attempt.number);
+        let peak_bytes = exit.as_ref().and_then(|exit| exit.peak_bytes).or(ended.peak_bytes());
+        let late = running.time.failure();
+        let message = match exit {
+            Some(exit) => match (&exit.outcome, late) {
+                // done is done, also when its time was just over
+                (WorkOutcome::Succeeded, _) => match self.take_in(index, &exit, &running) {
+                    Ok(made) => return self.executed(index, made, &running),
+                    Err(error) => error.to_string(),
+                },
+                (WorkOutcome::Interrupted, Some(late)) => late,
+                (WorkOutcome::Interrupted, None) => return self.interrupted(index),
+                (WorkOutcome::Failed { message }, _) => message.clone(),
             },
-            None if killed => self.interrupted(index),
-            None => self.failed(index, format!("the worker {}", ended.how), Some(&folder)),
+            None if self.stops > 1 => return self.interrupted(index),
+            None => {
+                // a word about memory stands before its backtrace
+                let log = last_lines(&running.attempt.path.join(LOG), 1000);
+                let room = self.no_room(&running.attempt);
+                late.unwrap_or_else(|| format!("the worker {}{room}", ended.describe(&log)))
+            }
+        };
+        self.attempt_failed(index, running, message, peak_bytes);
+    }
+
+    /// A worker that left no word may have found no room for it. Says so, and frees what it wrote, so
+    /// that the run's record finds some.
+    fn no_room(&self, attempt: &Attempt) -> String {
+        let probe = attempt.path.join("probe");
+        let written = fs::write(&probe, [0; 16 << 10]);
+        fs::remove_file(&probe).ok();
+        match written {
+            Err(error) => {
+                fs::remove_dir_all(attempt.out()).ok(); // the next attempt begins with an empty one anyway
+                format!("; {}", StoreError::file("write", &attempt.path)(error))
+            }
+            Ok(()) => String::new(),
         }
+    }
+
+    /// Tries again if the step's policy allows it; else the instance has failed.
+    fn attempt_failed(&mut self, index: usize, running: Running, message: String, peak_bytes: Option<u64>) {
+        let (folder, number) = (running.attempt.path, running.attempt.number);
+        let failures = running.failures + 1;
+        let allowed = self.pipeline.instances[index].policy.retries;
+        if failures > allowed || self.stops > 0 {
+            self.record.instances[index].peak_bytes = peak_bytes;
+            return self.failed(index, message, Some(&folder));
+        }
+        self.tell(&RunEvent::Retry {
+            instance: self.pipeline.instances[index].name.clone(),
+            attempt: number,
+            message: message.clone(),
+            left: allowed - failures,
+        });
+        let mut decision = running.decision;
+        decision.planned.reasons = vec![format!("attempt {number} failed: {message}")];
+        if self.store.has_checkpoints(&running.key) {
+            decision.planned.reasons.push("goes on from a checkpoint".into());
+        }
+        drop(running.claim); // the next attempt claims anew, as it would after a crash
+        self.line_up(
+            index,
+            Due {
+                decision,
+                failures,
+                told: false,
+            },
+        );
+    }
+
+    /// An instance has failed. `attempt` is the folder of its last attempt, if one was begun.
+    pub(super) fn failed(&mut self, index: usize, message: String, attempt: Option<&Path>) {
+        self.failed = true;
+        let log_file = attempt.map(|folder| folder.join(LOG));
+        let log = log_file.as_deref().map(|path| last_lines(path, 12));
+        let record = self.over(index, RunState::Failed);
+        record.reasons = vec![message.clone()];
+        let peak_bytes = record.peak_bytes;
+        self.tell(&RunEvent::Failed {
+            instance: self.pipeline.instances[index].name.clone(),
+            message,
+            peak_bytes,
+            log: log.unwrap_or_default(),
+            log_file: log_file
+                .filter(|path| has_text(path))
+                .map(|path| path.display().to_string()),
+        });
     }
 
     fn take_in(&mut self, index: usize, exit: &Exit, running: &Running) -> Result<Made, TakeIn> {
@@ -44,7 +118,7 @@ impl Coordinator<'_> {
             return Err(TakeIn::Changed);
         }
         let object = self.store.publish(&out, &found)?;
-        Ok(self.enter(index, object, exit, &running.key, &running.dependencies)?)
+        Ok(self.enter(index, object, exit, &running.key, running.dependencies())?)
     }
 
     fn enter(
@@ -62,6 +136,7 @@ impl Coordinator<'_> {
             step: instance.step.clone(),
             instance: instance.name.clone(),
             dependencies: dependencies.clone(),
+            seed: dependencies.seed.as_ref().map(|_| instance.origins.seed.clone()),
             seconds: exit.seconds,
             peak_bytes: exit.peak_bytes,
             attempt: exit.attempt,
@@ -72,10 +147,14 @@ impl Coordinator<'_> {
         Ok(Made { object, action })
     }
 
-    fn executed(&mut self, index: usize, made: Made, claim: &Claim) {
-        if let Err(error) = claim.clean() {
+    fn executed(&mut self, index: usize, made: Made, running: &Running) {
+        if let Err(error) = running.claim.clean() {
             self.warn(index, format!("{error}; nothing depends on it"));
         }
+        if let Some(before) = &running.decision.before {
+            self.compare(index, before, &made);
+        }
+        self.made_now.insert(running.key.clone());
         let digest = made.object.digest.to_string();
         let (seconds, peak_bytes) = (made.action.seconds, made.action.peak_bytes);
         let record = self.over(index, RunState::Executed);
@@ -90,6 +169,25 @@ impl Coordinator<'_> {
             seconds,
             peak_bytes,
         });
+    }
+
+    /// What was run again must come out as it was. On a GPU it may not; elsewhere the user should know.
+    fn compare(&mut self, index: usize, before: &Made, made: &Made) {
+        let instance = &self.pipeline.instances[index];
+        let (old, new) = (&before.object.digest, &made.object.digest);
+        let on_cpu = !instance.work.needs().device || instance.device(self.options.device).is_cpu();
+        if old == new || !on_cpu {
+            return;
+        }
+        let elsewhere = before.action.environment != made.action.environment;
+        let why = if elsewhere {
+            "the earlier one was made by another version or machine"
+        } else {
+            "the same work must give the same bytes on the CPU: a defect of the step"
+        };
+        let message = format!("not reproducible: {new} now, {old} before ({why}); what depends on it follows the new");
+        self.record.instances[index].reasons.push(message.clone());
+        self.warn(index, message);
     }
 
     fn interrupted(&mut self, index: usize) {
@@ -107,20 +205,16 @@ impl Coordinator<'_> {
         dependencies: &Dependencies,
         claim: &Claim,
     ) -> Option<Arc<Made>> {
-        for attempt in claim.attempts().ok()? {
-            let Some(exit) = read_exit(&attempt.path, attempt.number) else {
-                continue;
-            };
-            if exit.outcome != WorkOutcome::Succeeded {
-                continue;
-            }
-            if let Some(object) = self.object_of(&attempt, &exit) {
-                let made = self.enter(index, object, &exit, key, dependencies).ok()?;
-                claim.clean().ok(); // only takes room
-                return Some(Arc::new(made));
-            }
+        // only the last attempt: an earlier one that ended after its successor began is too late
+        let attempt = claim.attempts().ok()?.into_iter().next()?;
+        let exit = read_exit(&attempt.path, attempt.number)?;
+        if exit.outcome != WorkOutcome::Succeeded {
+            return None;
         }
-        None
+        let object = self.object_of(&attempt, &exit)?;
+        let made = self.enter(index, object, &exit, key, dependencies).ok()?;
+        claim.clean().ok(); // only takes room
+        Some(Arc::new(made))
     }
 
     fn object_of(&self, attempt: &Attempt, exit: &Exit) -> Option<Object> {

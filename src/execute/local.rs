@@ -3,8 +3,10 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
 
+use super::death::{self, Death};
 use super::task::{Ended, Job, Launcher};
 
 /// Starts workers as child processes.
@@ -39,21 +41,44 @@ impl Launcher for Local {
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         #[cfg(windows)]
         std::os::windows::process::CommandExt::creation_flags(&mut command, 0x0000_0200); // CREATE_NEW_PROCESS_GROUP
+        let memory_kills = death::memory_kills();
         let mut child = command.spawn()?;
         let control = child.stdin.take();
-        Ok(Box::new(Process { child, control }))
+        Ok(Box::new(Process {
+            child,
+            control,
+            memory_kills,
+            peak_bytes: None,
+            measured: Instant::now(),
+        }))
     }
 }
 
 struct Process {
     child: Child,
     control: Option<ChildStdin>,
+    /// The system's count when it began.
+    memory_kills: Option<u64>,
+    /// The most memory that it was seen to hold: one that is killed cannot tell any more.
+    peak_bytes: Option<u64>,
+    measured: Instant,
 }
+
+/// How often a worker's memory is looked at.
+const MEASURE_EVERY: Duration = Duration::from_millis(100);
 
 impl Job for Process {
     fn poll(&mut self) -> io::Result<Option<Ended>> {
-        let status = self.child.try_wait()?;
-        Ok(status.map(|status| Ended { how: describe(status) }))
+        if let Some(status) = self.child.try_wait()? {
+            let death = Death::of(status, self.peak_bytes, self.memory_kills);
+            return Ok(Some(Ended::process(death)));
+        }
+        if self.peak_bytes.is_none() || self.measured.elapsed() >= MEASURE_EVERY {
+            let peak = death::peak_bytes(&self.child.id().to_string());
+            self.peak_bytes = self.peak_bytes.max(peak);
+            self.measured = Instant::now();
+        }
+        Ok(None)
     }
 
     fn stop(&mut self) {
@@ -73,27 +98,5 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
-    }
-}
-
-fn describe(status: ExitStatus) -> String {
-    #[cfg(unix)]
-    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
-        let name = match signal {
-            4 => " (illegal instruction)",
-            6 => " (abort)",
-            7 => " (bus error)",
-            8 => " (arithmetic error)",
-            9 => " (SIGKILL: by hand, or the system ran out of memory)",
-            11 => " (segmentation fault)",
-            15 => " (SIGTERM)",
-            24 => " (CPU time limit)",
-            _ => "",
-        };
-        return format!("was killed by signal {signal}{name}");
-    }
-    match status.code() {
-        Some(code) => format!("ended with code {code}"),
-        None => "ended without a code".into(),
     }
 }

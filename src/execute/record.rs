@@ -20,6 +20,8 @@ pub enum RunState {
     Blocked,
     /// Stopped on request.
     Interrupted,
+    /// The user did not select it, and where something needs it, it is not known.
+    Skipped,
 }
 
 impl RunState {
@@ -32,6 +34,7 @@ impl RunState {
             Self::Failed => "failed",
             Self::Blocked => "blocked",
             Self::Interrupted => "interrupted",
+            Self::Skipped => "skipped",
         }
     }
 }
@@ -76,6 +79,9 @@ pub struct InstanceRecord {
 pub struct RunRecord {
     /// The run.
     pub run: String,
+    /// The name that the user gave it.
+    #[serde(default)]
+    pub name: Option<String>,
     /// The pipeline's name.
     pub pipeline: String,
     /// The pipeline's file, as it was named.

@@ -3,17 +3,18 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU32;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::coordinator::{Coordinator, Slot};
+use super::coordinator::Coordinator;
 use super::environment::Facts;
 use super::event::RunEvent;
 use super::export::export;
 use super::record::{InstanceRecord, Outcome, RunRecord, RunState};
+use super::resolved::keep;
 use super::task::Launcher;
 use crate::device::DeviceSpec;
 use crate::pipeline::Pipeline;
-use crate::plan::Planner;
+use crate::plan::Choice;
 use crate::store::{Store, StoreError, write_json};
 
 /// How to run.
@@ -24,12 +25,24 @@ pub struct Options<'a> {
     pub device_name: String,
     /// Threads for all workers together.
     pub threads: usize,
-    /// Workers at a time.
-    pub jobs: usize,
+    /// Workers at a time, if there is a limit besides what they take of the machine.
+    pub jobs: Option<usize>,
+    /// Bytes of main memory for all workers together, as far as their steps declare what they take.
+    pub memory: u64,
+    /// What of the pipeline to run.
+    pub choice: Choice,
+    /// Whether a failure leaves the rest to go on, as far as it does not depend on what failed.
+    pub keep_going: bool,
+    /// How long a worker may take to stop after its timeout before it is ended.
+    pub grace: Duration,
     /// The command line, for the record.
     pub command: Vec<String>,
+    /// The name that the user gives the run.
+    pub name: Option<String>,
     /// Where reports are exported to.
     pub reports: PathBuf,
+    /// Fills a run's facts into a report's page.
+    pub with_facts: fn(&str, &serde_json::Value) -> anyhow::Result<String>,
     /// How often the user asked to stop: once, after checkpoints; twice, now.
     pub stops: &'a AtomicU32,
 }
@@ -48,6 +61,9 @@ pub enum ExecuteError {
         /// Why.
         source: std::io::Error,
     },
+    /// A report's page cannot be filled in.
+    #[error("{0:#}")]
+    Page(anyhow::Error),
 }
 
 /// Runs what is not yet known, tells what happens, and gives the record of it.
@@ -64,22 +80,14 @@ pub fn run(
 ) -> Result<RunRecord, ExecuteError> {
     let clock = Instant::now();
     let now = jiff::Timestamp::now();
-    let (run, folder) = store.new_run(&now.strftime("%Y%m%d-%H%M%S").to_string())?;
+    let begun = store.begin_run(&now.strftime("%Y%m%d-%H%M%S").to_string(), options.name.as_deref())?;
+    let (run, folder) = (begun.id.clone(), begun.path.clone());
+    keep(pipeline, options.device.to_string(), &folder)?;
     let path = folder.join("events.jsonl");
     let events = File::create(&path).map_err(|source| ExecuteError::Write { path, source })?;
     let record = new_record(pipeline, options, run, now);
     write_json(&folder.join(RunRecord::FILE), &record)?;
-    let mut coordinator = Coordinator {
-        pipeline,
-        store,
-        options,
-        planner: Planner::new(pipeline, store, options.device),
-        made: vec![None; pipeline.instances.len()],
-        slots: pipeline.instances.iter().map(|_| Slot::Waiting).collect(),
-        record,
-        listener: tell,
-        events,
-    };
+    let mut coordinator = Coordinator::new(pipeline, store, options, record, events, &folder, tell);
     coordinator.tell(&RunEvent::Started {
         run: coordinator.record.run.clone(),
         pipeline: pipeline.name.clone(),
@@ -87,7 +95,7 @@ pub fn run(
         threads: options.threads,
         instances: pipeline.instances.len(),
     });
-    let stopped = coordinator.work(launcher, &folder)?;
+    let stopped = coordinator.work(launcher)?;
     coordinator.record.outcome = if coordinator.record.count(RunState::Failed) > 0 {
         Outcome::Failed
     } else if stopped {
@@ -96,7 +104,7 @@ pub fn run(
         Outcome::Done
     };
     coordinator.record.seconds = clock.elapsed().as_secs_f64();
-    coordinator.record.report = export(pipeline, &coordinator.made, &coordinator.record, &options.reports)?;
+    coordinator.record.report = export(pipeline, &coordinator.made, &coordinator.record, &folder, options)?;
     write_json(&folder.join(RunRecord::FILE), &coordinator.record)?;
     let record = coordinator.record.clone();
     coordinator.tell(&RunEvent::Finished {
@@ -106,6 +114,7 @@ pub fn run(
         failed: record.count(RunState::Failed),
         blocked: record.count(RunState::Blocked),
         interrupted: record.count(RunState::Interrupted) + record.count(RunState::Pending),
+        skipped: record.count(RunState::Skipped),
         seconds: clock.elapsed().as_secs_f64(),
         report: record.report.clone(),
     });
@@ -127,6 +136,7 @@ fn new_record(pipeline: &Pipeline, options: &Options<'_>, run: String, now: jiff
     });
     RunRecord {
         run,
+        name: options.name.clone(),
         pipeline: pipeline.name.clone(),
         file: pipeline.file.display().to_string(),
         outcome: Outcome::Unfinished,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::death::Death;
 use crate::device::DeviceSpec;
 use crate::step::{Ancestor, Input};
 use crate::store::Manifest;
@@ -108,6 +109,41 @@ pub trait Job {
 /// What the system says of a worker that ended. Only a hint: the exit record decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// For messages: `ended with code 3`, `was killed by signal 9`.
-    pub how: String,
+    how: How,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum How {
+    Process(Death),
+    Words(String),
+}
+
+impl Ended {
+    /// In words; of a launcher that has no process to look at.
+    pub fn in_words(how: impl Into<String>) -> Self {
+        let how = How::Words(how.into());
+        Self { how }
+    }
+
+    /// A process of this machine.
+    pub(super) fn process(death: Death) -> Self {
+        let how = How::Process(death);
+        Self { how }
+    }
+
+    /// For messages, after "the worker". `log` is the end of what it printed.
+    pub(super) fn describe(&self, log: &[String]) -> String {
+        match &self.how {
+            How::Process(death) => death.describe(log),
+            How::Words(how) => how.clone(),
+        }
+    }
+
+    /// The most memory that it was seen to hold.
+    pub(super) fn peak_bytes(&self) -> Option<u64> {
+        match &self.how {
+            How::Process(death) => death.peak_bytes,
+            How::Words(_) => None,
+        }
+    }
 }

@@ -1,7 +1,10 @@
 //! Runs of small made-up kinds, in real worker processes: this test binary starts itself.
 
 mod kinds;
-mod sandbox;
+mod policy;
+pub(super) mod sandbox;
+mod secrets;
+mod selection;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -158,7 +161,7 @@ fn a_stopped_run_goes_on_from_its_checkpoint() {
         ("a", "note", json!({"text": "x"})),
     ]);
     let stops = AtomicU32::new(0);
-    let (record, _) = sandbox.run_with(1, &stops, &mut |event| {
+    let (record, _) = sandbox.run_with(Some(1), &stops, &mut |event| {
         if matches!(
             event,
             RunEvent::Worker {
@@ -193,7 +196,7 @@ fn a_stopped_run_goes_on_from_its_checkpoint() {
 fn a_killed_worker_fails_its_instance_and_the_next_run_goes_on_to_the_same_bytes() {
     let sandbox = Sandbox::new(&[("count", "count", json!({"to": 30}))]);
     let mut killed = false;
-    let (record, _) = sandbox.run_with(1, &AtomicU32::new(0), &mut |event| {
+    let (record, _) = sandbox.run_with(Some(1), &AtomicU32::new(0), &mut |event| {
         let progress = matches!(
             event,
             RunEvent::Worker {
@@ -241,6 +244,43 @@ fn work_that_was_done_but_not_entered_is_not_done_again() {
 }
 
 #[test]
+fn a_late_attempt_cannot_publish() {
+    let mut sandbox = chain();
+    sandbox.set("a", json!({"text": "hello", "mood": "error"}));
+    sandbox.run();
+    let (failed, _) = sandbox.run();
+    let key = failed.instances[0].key.clone().unwrap();
+    // the first attempt was thought dead and ends well after its successor began
+    let attempts = sandbox.path("store/attempts").join(key);
+    let succeed = |number: u32, claimed: u32, text: &str| {
+        let folder = attempts.join(number.to_string());
+        fs::create_dir_all(folder.join("out/all")).unwrap();
+        fs::write(folder.join("out/all/text"), text).unwrap();
+        let exit = Exit {
+            attempt: claimed,
+            outcome: WorkOutcome::Succeeded,
+            outputs: crate::store::Manifest::of_folder(&folder.join("out")).unwrap(),
+            seconds: 1.0,
+            peak_bytes: None,
+        };
+        crate::store::write_json(&folder.join(Exit::FILE), &exit).unwrap();
+    };
+    succeed(1, 1, "late");
+    // nor does a record with another attempt's number count
+    succeed(2, 1, "confused");
+    sandbox.set("a", json!({"text": "hello"}));
+    let (record, events) = sandbox.run();
+    assert_eq!(states(&record)["a"], RunState::Executed);
+    assert!(
+        events
+            .iter()
+            .any(|event| matches!(event, RunEvent::Running { attempt: 3, .. }))
+    );
+    let whole = chain().run().0;
+    assert_eq!(record.instances[0].digest, whole.instances[0].digest);
+}
+
+#[test]
 fn two_runs_at_once_do_the_work_once() {
     let sandbox = Sandbox::new(&[("count", "count", json!({"to": 10}))]);
     let (one, two) = std::thread::scope(|scope| {
@@ -260,7 +300,7 @@ fn equal_instances_side_by_side_run_once() {
         ("two", "count", json!({"to": 5})),
         ("three", "count", json!({"to": 6})),
     ]);
-    let (record, events) = sandbox.run_with(3, &AtomicU32::new(0), &mut |_| ());
+    let (record, events) = sandbox.run_with(Some(3), &AtomicU32::new(0), &mut |_| ());
     assert_eq!(
         (record.count(RunState::Executed), record.count(RunState::Cached)),
         (2, 1)

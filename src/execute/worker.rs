@@ -1,7 +1,7 @@
 //! A worker: one process that does one attempt at one instance.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, BufRead, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
@@ -12,16 +12,20 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::Value;
 
+use super::death;
 use super::task::{Exit, Task, WorkOutcome};
 use crate::seed::Seed;
-use crate::step::{Context, Digest, Event, Interrupted, Key, KeyError, Kind, Known, Step};
-use crate::store::{Manifest, sync_tree, write_json};
+use crate::step::{Context, Digest, Event, Interrupted, Key, KeyError, Kind, Known, Redaction, Step};
+use crate::store::{Holder, Manifest, advice_on_room, sync_tree, write_json};
 
 /// Set by the coordinator's word.
 static STOP: AtomicBool = AtomicBool::new(false);
 
 /// Progress is for a screen: more often than this nobody sees it, and the file only grows.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+
+/// Where a step's events go.
+type Sink = Box<dyn Fn(Event) + Send + Sync>;
 
 /// Does the work of an attempt's folder. The answer is in the exit record; what is returned says
 /// only whether one could be written.
@@ -34,22 +38,41 @@ pub fn work(attempt: &Path, kinds: &'static [Kind]) -> anyhow::Result<WorkOutcom
     let path = attempt.join(Task::FILE);
     let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let task: Task = serde_json::from_slice(&text).with_context(|| format!("{} is not a task", path.display()))?;
-    let _alone = wait_for_earlier_worker(&task.checkpoints)?;
+    let sink = event_file(attempt, Redaction::of(&task.settings))?;
     // the coordinator has set RAYON_NUM_THREADS as well; this holds for a worker started by hand
     rayon::ThreadPoolBuilder::new()
         .num_threads(task.threads)
         .build_global()
         .ok();
     let number = task.attempt;
-    let (outcome, outputs) = match panic::catch_unwind(AssertUnwindSafe(|| perform(attempt, task, kinds))) {
+    // messages may hold what settings took from the environment
+    let redaction = Redaction::of(&task.settings);
+    if !redaction.is_empty() {
+        let redaction = redaction.clone();
+        panic::set_hook(Box::new(move |panic| {
+            writeln!(io::stderr(), "{}", redaction.clean(&panic.to_string())).ok();
+        }));
+    }
+    let mut alone = None; // until the exit record is written
+    let work = AssertUnwindSafe(|| {
+        alone = Some(wait_for_earlier_worker(&task.checkpoints, &sink)?);
+        perform(attempt, task, sink, kinds)
+    });
+    let (outcome, outputs) = match panic::catch_unwind(work) {
         Ok(Ok(manifest)) => (WorkOutcome::Succeeded, manifest),
         Ok(Err(error)) if error.is::<Interrupted>() => (WorkOutcome::Interrupted, Manifest::default()),
-        Ok(Err(error)) => (failed(format!("{error:#}")), Manifest::default()),
+        Ok(Err(error)) => {
+            let advice = advice_on_room(error.as_ref()).unwrap_or_default();
+            (
+                failed(redaction.clean(&format!("{error:#}{advice}"))),
+                Manifest::default(),
+            )
+        }
         Err(panic) => {
             let said = panic.downcast_ref::<String>().map(String::as_str);
             let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
             let message = format!("the step panicked: {}", said.unwrap_or("without a message"));
-            (failed(message), Manifest::default())
+            (failed(redaction.clean(&message)), Manifest::default())
         }
     };
     let exit = Exit {
@@ -57,9 +80,10 @@ pub fn work(attempt: &Path, kinds: &'static [Kind]) -> anyhow::Result<WorkOutcom
         outcome: outcome.clone(),
         outputs,
         seconds: start.elapsed().as_secs_f64(),
-        peak_bytes: peak_bytes(),
+        peak_bytes: death::peak_bytes("self"),
     };
     write_json(&attempt.join(Exit::FILE), &exit)?;
+    drop(alone);
     Ok(outcome)
 }
 
@@ -68,7 +92,7 @@ fn failed(message: String) -> WorkOutcome {
 }
 
 /// Runs the step and lists what it wrote, flushed to the disk.
-fn perform(attempt: &Path, task: Task, kinds: &'static [Kind]) -> anyhow::Result<Manifest> {
+fn perform(attempt: &Path, task: Task, sink: Sink, kinds: &'static [Kind]) -> anyhow::Result<Manifest> {
     let kind = kinds
         .iter()
         .find(|kind| kind.name == task.kind)
@@ -95,7 +119,7 @@ fn perform(attempt: &Path, task: Task, kinds: &'static [Kind]) -> anyhow::Result
         needs: step.needs(),
         seed,
         device: task.device,
-        sink: event_file(attempt)?,
+        sink,
         stop: &STOP,
     };
     step.run(&context)?;
@@ -133,7 +157,7 @@ fn changed_fields(
 }
 
 /// The sink of events: a line each, written at once.
-fn event_file(attempt: &Path) -> anyhow::Result<Box<dyn Fn(Event) + Send + Sync>> {
+fn event_file(attempt: &Path, redaction: Redaction) -> anyhow::Result<Sink> {
     let path = attempt.join("events.jsonl");
     let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
     let state = Mutex::new((file, None::<Instant>));
@@ -146,6 +170,29 @@ fn event_file(attempt: &Path) -> anyhow::Result<Box<dyn Fn(Event) + Send + Sync>
             }
             state.1 = Some(Instant::now());
         }
+        let event = match event {
+            Event::Progress {
+                done,
+                total,
+                unit,
+                message,
+            } => {
+                let message = redaction.clean(&message);
+                Event::Progress {
+                    done,
+                    total,
+                    unit,
+                    message,
+                }
+            }
+            Event::Info { message } => Event::Info {
+                message: redaction.clean(&message),
+            },
+            Event::Warning { message } => Event::Warning {
+                message: redaction.clean(&message),
+            },
+            metric @ Event::Metric { .. } => metric,
+        };
         let mut line = serde_json::to_vec(&event).expect("an event is plain values");
         line.push(b'\n');
         state.0.write_all(&line).ok(); // a full disk must not end the work; the exit record will tell
@@ -168,18 +215,41 @@ fn watch_coordinator() {
 }
 
 /// A worker whose coordinator was killed lives a moment longer. It holds this lock as long as it can
-/// write a checkpoint, so that two workers never write the same ones.
-fn wait_for_earlier_worker(checkpoints: &Path) -> anyhow::Result<File> {
+/// write a checkpoint, so that two workers never write the same ones. The kernel frees it when its
+/// holder ends, however that is.
+fn wait_for_earlier_worker(checkpoints: &Path, tell: &Sink) -> anyhow::Result<File> {
+    const MOMENT: Duration = Duration::from_secs(2);
     let path = checkpoints.with_file_name("worker.lock");
-    let file = File::create(&path).with_context(|| format!("cannot open {}", path.display()))?;
-    file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+    let mut file = File::options()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(&path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    let start = Instant::now();
+    let mut told = false;
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+            }
+            Err(TryLockError::WouldBlock) if !told && start.elapsed() > MOMENT => {
+                told = true;
+                let holder = Holder::read(&path);
+                let holder = holder.map_or_else(|| "an earlier worker".into(), |holder| holder.to_string());
+                tell(Event::Warning {
+                    message: format!("{holder} has not ended yet and may still write checkpoints: waiting for it"),
+                });
+            }
+            Err(TryLockError::WouldBlock) => {}
+        }
+        if STOP.load(Ordering::Relaxed) {
+            bail!(Interrupted);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Holder::here().write(&mut file).ok(); // only for that message
     Ok(file)
-}
-
-/// The most memory that this process has held at once (Linux: VmHWM).
-fn peak_bytes() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kilobytes * 1024)
 }

@@ -1,26 +1,15 @@
 //! Rows that are done, so that an interrupted step goes on where it was.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-
-use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 use super::{GenerateError, Generation};
+use crate::step::Journal;
 
-/// The rows that this attempt or an earlier one at the same key has decoded: a line each in a file
-/// of the checkpoint folder.
+/// The rows that this attempt or an earlier one at the same key has decoded.
 pub struct Finished {
-    path: PathBuf,
-    file: Mutex<std::fs::File>,
+    journal: Journal<(usize, Generation)>,
     earlier: BTreeMap<usize, Generation>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Line {
-    index: usize,
-    generation: Generation,
 }
 
 impl Finished {
@@ -30,35 +19,13 @@ impl Finished {
     /// # Errors
     /// When the file cannot be read or written.
     pub fn open(checkpoints: &Path) -> Result<Self, GenerateError> {
-        let path = checkpoints.join("finished.jsonl");
-        let failed = |source| GenerateError::File {
-            path: path.clone(),
+        const NAME: &str = "finished.journal";
+        let journal = Journal::open(checkpoints, NAME).map_err(|source| GenerateError::File {
+            path: checkpoints.join(NAME),
             source,
-        };
-        let mut file = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .read(true)
-            .open(&path)
-            .map_err(failed)?;
-        let text = std::fs::read(&path).map_err(failed)?;
-        let mut earlier = BTreeMap::new();
-        let mut whole = 0;
-        for line in text.split_inclusive(|byte| *byte == b'\n') {
-            let Some(content) = line.strip_suffix(b"\n") else { break };
-            let Ok(Line { index, generation }) = serde_json::from_slice(content) else {
-                break;
-            };
-            earlier.insert(index, generation);
-            whole += line.len();
-        }
-        file.set_len(whole as u64).map_err(failed)?;
-        file.flush().map_err(failed)?;
-        Ok(Self {
-            file: Mutex::new(file),
-            earlier,
-            path,
-        })
+        })?;
+        let earlier = journal.earlier().iter().cloned().collect();
+        Ok(Self { journal, earlier })
     }
 
     /// A row that was done when the file was opened.
@@ -81,12 +48,9 @@ impl Finished {
     /// # Errors
     /// When the file cannot be written.
     pub fn keep(&self, index: usize, generation: &Generation) -> Result<(), GenerateError> {
-        let generation = generation.clone();
-        let mut line = serde_json::to_vec(&Line { index, generation }).expect("a record of plain values");
-        line.push(b'\n');
-        let mut file = self.file.lock().expect("no thread panics while it writes");
-        file.write_all(&line).map_err(|source| GenerateError::File {
-            path: self.path.clone(),
+        let kept = self.journal.append(&(index, generation.clone()));
+        kept.map_err(|source| GenerateError::File {
+            path: self.journal.path().to_owned(),
             source,
         })
     }
@@ -108,6 +72,9 @@ mod tests {
             output_tokens: 4,
             seed: u64::MAX,
             shots_used: 1,
+            logprobs: Some(vec![-0.25, f32::MIN_POSITIVE]),
+            score: None,
+            alternatives: Vec::new(),
             row: serde_json::Map::new(),
         }
     }
@@ -120,7 +87,7 @@ mod tests {
         finished.keep(4, &generation("four")).unwrap();
         finished.keep(2, &generation("two")).unwrap();
         drop(finished);
-        let path = folder.path().join("finished.jsonl");
+        let path = folder.path().join("finished.journal");
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, &whole[..whole.len() - 5]).unwrap();
 

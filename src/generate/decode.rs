@@ -1,9 +1,8 @@
 //! One prompt in, one output out, token by token.
 
-use std::collections::BTreeSet;
-
+use super::choosing::log_probabilities;
 use super::stopping::{Finish, stop_at};
-use super::{GenerateError, NextToken, Sampling};
+use super::{GenerateError, History, NextToken, Sampling, beams};
 use crate::seed::Seed;
 
 /// What decoding one prompt gave.
@@ -15,6 +14,60 @@ pub struct Output {
     pub finish: Finish,
     /// The tokens that were generated, the end token or those of a stop text included.
     pub tokens: Vec<u32>,
+    /// The logarithm of the probability that the model gave each of them, before penalties and
+    /// filters; empty unless asked for.
+    pub logprobs: Vec<f32>,
+    /// Of a beam search: the sum of the log-probabilities after penalties over the length's power.
+    pub score: Option<f32>,
+}
+
+/// Decodes one prompt, as often as `num_return_sequences` says: by a beam search, the best first, or
+/// token by token, each output from a seed of its own.
+///
+/// # Errors
+/// As [`decode`].
+pub fn outputs<M: NextToken + Clone>(
+    model: M,
+    prompt: &[u32],
+    sampling: &Sampling,
+    eos: &[u32],
+    text: &dyn Fn(&[u32]) -> String,
+    seed: Seed,
+) -> Result<Vec<Output>, GenerateError> {
+    if sampling.num_beams > 1 {
+        return beams::search(model, prompt, sampling, eos, text, seed);
+    }
+    let mut outputs = Vec::with_capacity(sampling.num_return_sequences);
+    for number in 0..sampling.num_return_sequences {
+        let seed = match number {
+            0 => seed,
+            number => seed.child("sequence").child(number),
+        };
+        outputs.push(decode(&mut model.clone(), prompt, sampling, eos, text, seed)?);
+    }
+    Ok(outputs)
+}
+
+/// Whether an output of these tokens has ended, why, and its text.
+pub(super) fn ended(
+    tokens: &[u32],
+    sampling: &Sampling,
+    eos: &[u32],
+    text: &dyn Fn(&[u32]) -> String,
+) -> Option<(Finish, String)> {
+    let (last, before) = tokens.split_last()?;
+    if eos.contains(last) {
+        return Some((Finish::Eos, text(before)));
+    }
+    if !sampling.stop.is_empty() {
+        // the text as a whole: a stop text may begin inside an earlier token
+        let mut text = text(tokens);
+        if let Some(end) = stop_at(&text, &sampling.stop) {
+            text.truncate(end);
+            return Some((Finish::Stop, text));
+        }
+    }
+    (tokens.len() >= sampling.max_new_tokens).then(|| (Finish::Length, text(tokens)))
 }
 
 /// Decodes one prompt.
@@ -36,32 +89,28 @@ pub fn decode(
         return Err(GenerateError::EmptyPrompt);
     }
     let mut random = seed.rng();
-    let mut seen: BTreeSet<u32> = prompt.iter().copied().collect();
     let mut tokens = Vec::with_capacity(sampling.max_new_tokens.min(4096));
+    let mut logprobs = Vec::new();
     let mut logits = model.extend(prompt)?;
     loop {
-        let token = sampling.choose(&mut logits, &seen, &mut random)?;
+        let own = sampling.logprobs.then(|| log_probabilities(&logits));
+        let history = History {
+            prompt,
+            output: &tokens,
+            eos,
+        };
+        let token = sampling.choose(&mut logits, &history, &mut random)?;
         tokens.push(token);
-        if eos.contains(&token) {
-            let text = text(&tokens[..tokens.len() - 1]);
-            let finish = Finish::Eos;
-            return Ok(Output { text, finish, tokens });
+        logprobs.extend(own.map(|own| own[token as usize]));
+        if let Some((finish, text)) = ended(&tokens, sampling, eos, text) {
+            return Ok(Output {
+                text,
+                finish,
+                tokens,
+                logprobs,
+                score: None,
+            });
         }
-        if !sampling.stop.is_empty() {
-            // the text as a whole: a stop text may begin inside an earlier token
-            let mut text = text(&tokens);
-            if let Some(end) = stop_at(&text, &sampling.stop) {
-                text.truncate(end);
-                let finish = Finish::Stop;
-                return Ok(Output { text, finish, tokens });
-            }
-        }
-        if tokens.len() >= sampling.max_new_tokens {
-            let text = text(&tokens);
-            let finish = Finish::Length;
-            return Ok(Output { text, finish, tokens });
-        }
-        seen.insert(token);
         logits = model.extend(&[token])?;
     }
 }
@@ -71,6 +120,7 @@ mod tests {
     use super::*;
 
     /// Counts up: after token n comes n + 1, by a clear margin; keeps what it was given.
+    #[derive(Clone)]
     struct Counter {
         vocabulary: usize,
         given: Vec<u32>,
@@ -153,6 +203,34 @@ mod tests {
         };
         assert_eq!(count(&[1], &sampling, 7), count(&[1], &sampling, 7));
         assert_ne!(count(&[1], &sampling, 7), count(&[1], &sampling, 8));
+    }
+
+    #[test]
+    fn several_outputs_have_seeds_of_their_own_and_log_probabilities() {
+        let model = Counter {
+            vocabulary: 20,
+            given: Vec::new(),
+        };
+        let sampling = Sampling {
+            max_new_tokens: 12,
+            temperature: 4.0,
+            num_return_sequences: 3,
+            logprobs: true,
+            ..Sampling::default()
+        };
+        let several = outputs(model.clone(), &[1], &sampling, &[19], &letters, Seed::root(7)).unwrap();
+        let alone = decode(&mut model.clone(), &[1], &sampling, &[19], &letters, Seed::root(7)).unwrap();
+        assert_eq!((several.len(), &several[0]), (3, &alone));
+        assert!(several[1] != several[0] && several[1] != several[2]);
+        // of the model itself, whatever the temperature: 4 for the next token and 1 for the others
+        let total = 4f64.exp() + 19.0 * 1f64.exp();
+        let mut last = 1;
+        for (token, logprob) in alone.tokens.iter().zip(&alone.logprobs) {
+            let logit = if *token == (last + 1) % 20 { 4.0 } else { 1.0 };
+            assert!((f64::from(*logprob) - (logit - total.ln())).abs() < 1e-6);
+            last = *token;
+        }
+        assert_eq!(alone.logprobs.len(), alone.tokens.len());
     }
 
     #[test]

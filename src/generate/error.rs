@@ -42,6 +42,12 @@ pub enum GenerateError {
     /// The model's logits are unusable.
     #[error("the model's logits are not numbers: its weights are broken, look at the loss of its training")]
     NotANumber,
+    /// The settings leave no token to choose.
+    #[error(
+        "no token is left to choose: suppress_tokens, begin_suppress_tokens, no_repeat_ngram_size or a forced token \
+         that is not in the vocabulary forbid all of them"
+    )]
+    NoToken,
     /// The tokenizer writes tokens that the model does not have.
     #[error(
         "the tokenizer gives token {token}, but the model's vocabulary has {vocabulary} tokens: they do not belong together"

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Finish, GenerateError};
+use super::{Finish, GenerateError, Output};
 use crate::data::Row;
 
 /// One row's output: a line of `generations.jsonl`, in the order of the dataset.
@@ -31,8 +31,46 @@ pub struct Generation {
     pub seed: u64,
     /// Examples in the prompt: fewer than asked for where they did not fit.
     pub shots_used: usize,
+    /// The natural logarithm of the model's own probability of each token, if asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logprobs: Option<Vec<f32>>,
+    /// Of a beam search: what the output was chosen by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<f32>,
+    /// The other outputs, if several were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternatives: Vec<Alternative>,
     /// The dataset's row.
     pub row: Row,
+}
+
+/// Another output of a row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Alternative {
+    /// What the model wrote.
+    pub output: String,
+    /// Why it ended.
+    pub finish: Finish,
+    /// Tokens generated.
+    pub output_tokens: usize,
+    /// As [`Generation::logprobs`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logprobs: Option<Vec<f32>>,
+    /// As [`Generation::score`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<f32>,
+}
+
+impl From<Output> for Alternative {
+    fn from(output: Output) -> Self {
+        Self {
+            output: output.text.trim().to_owned(),
+            finish: output.finish,
+            output_tokens: output.tokens.len(),
+            logprobs: (!output.logprobs.is_empty()).then_some(output.logprobs),
+            score: output.score,
+        }
+    }
 }
 
 /// Names for rows: their `id` fields where every row has one of its own (text or a whole number),

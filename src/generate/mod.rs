@@ -1,11 +1,13 @@
 //! Decoding: prompts in, outputs out.
 //!
-//! Reading order: [`Prompting`] makes a row's prompt, [`decode()`] writes one output token by token,
-//! [`Sampling`] chooses each token, [`each`] spreads rows over threads, [`Generation`] is what is kept.
+//! Reading order: [`Prompting`] makes a row's prompt, [`outputs()`] writes what follows it, by [`decode()`]
+//! token by token or by a beam search; [`Sampling`] chooses each token, [`each`] spreads rows over threads, [`Generation`] is what is kept.
 //! A row is decoded alone, in operations that know of one thread, so its output depends neither on
 //! the other rows nor on the number of threads.
 
+mod beams;
 mod checkpoint;
+mod choosing;
 mod decode;
 mod each;
 mod error;
@@ -16,13 +18,14 @@ mod sampling;
 mod stopping;
 
 pub use checkpoint::Finished;
-pub use decode::{Output, decode};
+pub use choosing::History;
+pub use decode::{Output, decode, outputs};
 pub use each::each;
 pub use error::GenerateError;
-pub use generation::{Generation, ids, write};
+pub use generation::{Alternative, Generation, ids, write};
 pub use model::{Cached, end_tokens};
 pub use prompting::{Overflow, Prompted, Prompter, Prompting, whole};
-pub use sampling::Sampling;
+pub use sampling::{EarlyStopping, Sampling};
 pub use stopping::{Finish, stop_at};
 
 /// What decoding needs of a model: the logits of the next token.

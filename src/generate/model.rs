@@ -6,10 +6,11 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde_json::Value;
 
 use super::{GenerateError, NextToken};
-use crate::models::{Cache, Model};
+use crate::models::{Cache, Model, Sources};
 use crate::tokenizer::Tokenizer;
 
-/// A model and the keys and values of one sequence.
+/// A model and what it keeps of one sequence. A copy goes on by itself.
+#[derive(Clone)]
 pub struct Cached<'a> {
     model: &'a Model,
     cache: Cache,
@@ -27,14 +28,45 @@ impl<'a> Cached<'a> {
             device,
         }
     }
+
+    /// For a prompt and up to `new` tokens after it. Also gives the tokens that the output follows in
+    /// the model: the prompt, or what a decoder begins with after its encoder has read the prompt.
+    ///
+    /// # Errors
+    /// When a token of the prompt is not one of the model's.
+    pub fn start(
+        model: &'a Model,
+        prompt: &[u32],
+        new: usize,
+        device: &'a Device,
+    ) -> Result<(Self, Vec<u32>), GenerateError> {
+        let Some(start) = model.config().decoder_start() else {
+            return Ok((Self::new(model, prompt.len() + new, device), prompt.to_vec()));
+        };
+        let mut cached = Self::new(model, 1 + new, device);
+        cached.known(prompt)?;
+        if prompt.is_empty() {
+            return Err(GenerateError::EmptyPrompt);
+        }
+        let sources = Sources::of(&[prompt.to_vec()], device);
+        model.begin(&sources, &mut cached.cache);
+        Ok((cached, vec![start]))
+    }
+
+    fn known(&self, tokens: &[u32]) -> Result<(), GenerateError> {
+        match tokens.iter().find(|&&token| token as usize >= self.vocabulary) {
+            Some(&token) => Err(GenerateError::Vocabulary {
+                token,
+                vocabulary: self.vocabulary,
+            }),
+            None => Ok(()),
+        }
+    }
 }
 
 impl NextToken for Cached<'_> {
     fn extend(&mut self, tokens: &[u32]) -> Result<Vec<f32>, GenerateError> {
-        if let Some(&token) = tokens.iter().find(|&&token| token as usize >= self.vocabulary) {
-            let vocabulary = self.vocabulary;
-            return Err(GenerateError::Vocabulary { token, vocabulary });
-        }
+        self.known(tokens)?;
         let ids: Vec<i64> = tokens.iter().map(|&token| i64::from(token)).collect();
         let ids = TensorData::new(ids, [1, tokens.len()]); // [1, new]
         let logits = self

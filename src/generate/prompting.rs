@@ -123,8 +123,10 @@ pub struct Prompter<'a> {
     pub tokenizer: &'a Tokenizer,
     /// The model's context, in tokens.
     pub context: usize,
-    /// Tokens of it that are kept for the output.
+    /// Tokens of it that are kept for the output: none where a decoder has a context of its own.
     pub reserved: usize,
+    /// Whether an encoder reads the prompt, which then ends as the tokenizer's template says.
+    pub encoder: bool,
 }
 
 impl Prompter<'_> {
@@ -170,6 +172,9 @@ impl Prompter<'_> {
     fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
         let mut tokens = self.tokenizer.prefix().to_vec();
         tokens.extend(self.tokenizer.encode(text)?);
+        if self.encoder {
+            tokens.extend(self.tokenizer.suffix());
+        }
         Ok(tokens)
     }
 

@@ -1,19 +1,17 @@
-//! How the next token is chosen: Hugging Face's logits processors, in their order.
+//! What a pipeline file says about how tokens are chosen.
 
-use std::collections::BTreeSet;
-
-use rand::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use super::GenerateError;
 use crate::step::{Key, Problem};
 
 /// How tokens are chosen and when to stop: the names and the meaning of Hugging Face's
 /// `GenerationConfig`.
 ///
-/// The order is theirs: repetition penalty, and when sampling temperature, then `top_k`, then
-/// `top_p`. Nothing is on that the file does not say (Hugging Face's `generate` samples with
+/// The order is theirs: penalties, n-grams, least length, forced and suppressed tokens, and when
+/// sampling temperature, then `top_k`, `top_p`, `min_p`, `typical_p`. With `num_beams` above 1 the
+/// likeliest outputs as a whole are searched for, or with a temperature sampled. Nothing is on that the file does not say (Hugging Face's `generate` samples with
 /// `top_k: 50` unless told otherwise).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -39,6 +37,94 @@ pub struct Sampling {
     /// Texts that end the output. The output stops before the first of them.
     #[schemars(inner(length(min = 1)))]
     pub stop: Vec<String>,
+    /// The fewest tokens to generate: until then the end token is not chosen.
+    pub min_new_tokens: usize,
+    /// Sample only among tokens that are at least this share as likely as the likeliest; 0 is off.
+    #[schemars(range(min = 0, max = 1))]
+    pub min_p: f64,
+    /// Sample only among the tokens whose surprise is nearest to the expected one, until their
+    /// probabilities add up to this (arXiv 2202.00666); 1 is off.
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0))]
+    pub typical_p: f64,
+    /// Taken off the logit of each token that is in the output so far; negative makes it likelier.
+    pub presence_penalty: f64,
+    /// Taken off the logit of a token for each time that it is in the output so far.
+    pub frequency_penalty: f64,
+    /// No run of as many tokens comes twice in prompt and output; 0 is off.
+    pub no_repeat_ngram_size: usize,
+    /// The first token of every output, by its number.
+    pub forced_bos_token_id: Option<u32>,
+    /// The last token of an output that comes to `max_new_tokens`, by its number.
+    pub forced_eos_token_id: Option<u32>,
+    /// Tokens that are never chosen, by their numbers.
+    pub suppress_tokens: Vec<u32>,
+    /// Tokens that no output begins with, by their numbers.
+    pub begin_suppress_tokens: Vec<u32>,
+    /// Outputs that are followed side by side, the likeliest of which is kept; 1 is no search.
+    #[schemars(range(min = 1, max = 1000))]
+    pub num_beams: usize,
+    /// A beam's score is the sum of its log-probabilities divided by its length to this power: above 0
+    /// long outputs score higher, below 0 short ones.
+    pub length_penalty: f64,
+    /// When a beam search ends. `false`: when no beam could do better at its present length. `true`: as
+    /// soon as `num_beams` outputs have ended. `never`: when no beam can do better at any length.
+    pub early_stopping: EarlyStopping,
+    /// Outputs for each row. The first is the row's output; with `num_beams` the best ones (at most as
+    /// many), else drawn by seeds of their own; the others are its `alternatives`.
+    #[schemars(range(min = 1, max = 1000))]
+    pub num_return_sequences: usize,
+    /// Whether outputs come with the log-probability that the model gave each token, before penalties
+    /// and filters.
+    pub logprobs: bool,
+}
+
+/// When a beam search ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EarlyStopping {
+    /// When no beam could do better at its present length.
+    #[default]
+    Heuristic,
+    /// As soon as `num_beams` outputs have ended.
+    Always,
+    /// When no beam can do better at any length.
+    Never,
+}
+
+impl Serialize for EarlyStopping {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Heuristic => serializer.serialize_bool(false),
+            Self::Always => serializer.serialize_bool(true),
+            Self::Never => serializer.serialize_str("never"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for EarlyStopping {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match serde_json::Value::deserialize(deserializer)? {
+            serde_json::Value::Bool(false) => Ok(Self::Heuristic),
+            serde_json::Value::Bool(true) => Ok(Self::Always),
+            serde_json::Value::String(text) if text == "never" => Ok(Self::Never),
+            other => Err(serde::de::Error::custom(format!("{other} is not true, false or never"))),
+        }
+    }
+}
+
+impl JsonSchema for EarlyStopping {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "EarlyStopping".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "enum": [false, true, "never"],
+        })
+    }
 }
 
 impl Default for Sampling {
@@ -50,6 +136,21 @@ impl Default for Sampling {
             top_p: 1.0,
             repetition_penalty: 1.0,
             stop: Vec::new(),
+            min_new_tokens: 0,
+            min_p: 0.0,
+            typical_p: 1.0,
+            presence_penalty: 0.0,
+            frequency_penalty: 0.0,
+            no_repeat_ngram_size: 0,
+            forced_bos_token_id: None,
+            forced_eos_token_id: None,
+            suppress_tokens: Vec::new(),
+            begin_suppress_tokens: Vec::new(),
+            num_beams: 1,
+            length_penalty: 1.0,
+            early_stopping: EarlyStopping::default(),
+            num_return_sequences: 1,
+            logprobs: false,
         }
     }
 }
@@ -58,6 +159,21 @@ impl Sampling {
     /// Whether the likeliest token is taken, without drawing.
     pub fn greedy(&self) -> bool {
         self.temperature == 0.0
+    }
+
+    /// The filters that are on, which act on sampling alone.
+    pub fn filters(&self) -> Vec<&'static str> {
+        let filters = [
+            ("top_k", self.top_k > 0),
+            ("top_p", self.top_p < 1.0),
+            ("min_p", self.min_p > 0.0),
+            ("typical_p", self.typical_p < 1.0),
+        ];
+        filters
+            .into_iter()
+            .filter(|(_, on)| *on)
+            .map(|(name, _)| name)
+            .collect()
     }
 
     /// Values out of range, as places under `sampling`.
@@ -89,6 +205,63 @@ impl Sampling {
             "stop",
             "a stop text is empty and would stop at once",
         );
+        unless(
+            self.min_new_tokens <= self.max_new_tokens,
+            "min_new_tokens",
+            "must be at most max_new_tokens",
+        );
+        unless(
+            (0.0..=1.0).contains(&self.min_p),
+            "min_p",
+            "must be in 0 to 1; 0 is off",
+        );
+        unless(
+            self.typical_p > 0.0 && self.typical_p <= 1.0,
+            "typical_p",
+            "must be above 0 and at most 1",
+        );
+        unless(
+            self.presence_penalty.is_finite(),
+            "presence_penalty",
+            "must be a number",
+        );
+        unless(
+            self.frequency_penalty.is_finite(),
+            "frequency_penalty",
+            "must be a number",
+        );
+        unless(self.length_penalty.is_finite(), "length_penalty", "must be a number");
+        unless(
+            (1..=1000).contains(&self.num_beams),
+            "num_beams",
+            "must be 1 to 1000; 1 is no search",
+        );
+        let returned = self.num_return_sequences;
+        unless(
+            (1..=1000).contains(&returned),
+            "num_return_sequences",
+            "must be 1 to 1000",
+        );
+        unless(
+            returned <= 1 || self.num_beams == 1 || returned <= self.num_beams,
+            "num_return_sequences",
+            "must be at most num_beams",
+        );
+        unless(
+            returned <= 1 || self.num_beams > 1 || !self.greedy(),
+            "num_return_sequences",
+            "several outputs of a row are the same without a temperature or num_beams",
+        );
+        unless(
+            self.num_beams > 1 || self.length_penalty == 1.0,
+            "length_penalty",
+            "is for num_beams above 1",
+        );
+        unless(
+            self.num_beams > 1 || self.early_stopping == EarlyStopping::default(),
+            "early_stopping",
+            "is for num_beams above 1",
+        );
         problems
     }
 
@@ -101,7 +274,43 @@ impl Sampling {
             top_p,
             repetition_penalty,
             stop,
+            min_new_tokens,
+            min_p,
+            typical_p,
+            presence_penalty,
+            frequency_penalty,
+            no_repeat_ngram_size,
+            forced_bos_token_id,
+            forced_eos_token_id,
+            suppress_tokens,
+            begin_suppress_tokens,
+            num_beams,
+            length_penalty,
+            early_stopping,
+            num_return_sequences,
+            logprobs,
         } = self;
+        // what is off is not in the key: so it was before it was a setting
+        let mut unless_off = |field: &str, value: serde_json::Value, off: serde_json::Value| {
+            if value != off {
+                key.set(field, &value);
+            }
+        };
+        unless_off("min_new_tokens", json!(min_new_tokens), json!(0));
+        unless_off("min_p", json!(min_p), json!(0.0));
+        unless_off("typical_p", json!(typical_p), json!(1.0));
+        unless_off("presence_penalty", json!(presence_penalty), json!(0.0));
+        unless_off("frequency_penalty", json!(frequency_penalty), json!(0.0));
+        unless_off("no_repeat_ngram_size", json!(no_repeat_ngram_size), json!(0));
+        unless_off("forced_bos_token_id", json!(forced_bos_token_id), json!(null));
+        unless_off("forced_eos_token_id", json!(forced_eos_token_id), json!(null));
+        unless_off("suppress_tokens", json!(suppress_tokens), json!([]));
+        unless_off("begin_suppress_tokens", json!(begin_suppress_tokens), json!([]));
+        unless_off("num_beams", json!(num_beams), json!(1));
+        unless_off("length_penalty", json!(length_penalty), json!(1.0));
+        unless_off("early_stopping", json!(early_stopping), json!(false));
+        unless_off("num_return_sequences", json!(num_return_sequences), json!(1));
+        unless_off("logprobs", json!(logprobs), json!(false));
         key.set("max_new_tokens", max_new_tokens);
         key.set("temperature", temperature);
         key.set("top_k", top_k);
@@ -109,239 +318,13 @@ impl Sampling {
         key.set("repetition_penalty", repetition_penalty);
         key.set("stop", stop);
     }
-
-    /// Chooses the next token.
-    ///
-    /// `logits`: one a token of the vocabulary, changed in place. `seen`: the tokens of prompt and
-    /// output so far. One number is drawn from `random` when sampling, none when greedy. Of equal
-    /// logits the lowest token id comes first.
-    ///
-    /// # Errors
-    /// When a logit is not a number: the model's weights are broken.
-    pub fn choose(
-        &self,
-        logits: &mut [f32],
-        seen: &BTreeSet<u32>,
-        random: &mut impl Rng,
-    ) -> Result<u32, GenerateError> {
-        if logits.iter().any(|logit| logit.is_nan()) {
-            return Err(GenerateError::NotANumber);
-        }
-        // f32 as in PyTorch, where a scalar takes the tensor's type
-        if self.repetition_penalty != 1.0 {
-            penalize(logits, seen, self.repetition_penalty as f32);
-        }
-        if self.greedy() {
-            return likeliest(logits);
-        }
-        let temperature = self.temperature as f32;
-        for logit in logits.iter_mut() {
-            *logit /= temperature;
-        }
-        if self.top_k > 0 {
-            keep_top_k(logits, self.top_k);
-        }
-        if self.top_p < 1.0 {
-            keep_top_p(logits, self.top_p);
-        }
-        draw(logits, random)
-    }
-}
-
-/// `RepetitionPenaltyLogitsProcessor`: once a token, however often it was seen.
-fn penalize(logits: &mut [f32], seen: &BTreeSet<u32>, penalty: f32) {
-    for &token in seen {
-        if let Some(logit) = logits.get_mut(token as usize) {
-            *logit = if *logit < 0.0 {
-                *logit * penalty
-            } else {
-                *logit / penalty
-            };
-        }
-    }
-}
-
-/// `TopKLogitsWarper`: what is below the k-th largest logit goes; ties with it stay.
-fn keep_top_k(logits: &mut [f32], k: usize) {
-    if k >= logits.len() {
-        return;
-    }
-    let mut sorted = logits.to_vec();
-    let (_, &mut threshold, _) = sorted.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a));
-    for logit in logits {
-        if *logit < threshold {
-            *logit = f32::NEG_INFINITY;
-        }
-    }
-}
-
-/// `TopPLogitsWarper`: from the least likely up, tokens go while their probabilities add up to at
-/// most 1 - p; the likeliest always stays.
-fn keep_top_p(logits: &mut [f32], p: f64) {
-    let mut ascending: Vec<usize> = (0..logits.len()).collect();
-    ascending.sort_by(|&a, &b| logits[a].total_cmp(&logits[b])); // stable: of equals the lower id goes first
-    let weights = weights(logits);
-    let total: f64 = ascending.iter().map(|&token| weights[token]).sum();
-    let mut cumulative = 0.0;
-    for &token in &ascending[..ascending.len().saturating_sub(1)] {
-        cumulative += weights[token] / total;
-        if cumulative > 1.0 - p {
-            break;
-        }
-        logits[token] = f32::NEG_INFINITY;
-    }
-}
-
-/// Probabilities before division by their sum: exp(logit - largest), in f64.
-fn weights(logits: &[f32]) -> Vec<f64> {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    logits
-        .iter()
-        .map(|&logit| (f64::from(logit) - f64::from(largest)).exp())
-        .collect()
-}
-
-/// The token of the largest logit.
-fn likeliest(logits: &[f32]) -> Result<u32, GenerateError> {
-    let mut best = 0;
-    for (token, logit) in logits.iter().enumerate() {
-        if *logit > logits[best] {
-            best = token;
-        }
-    }
-    id(best, logits)
-}
-
-/// A token with its probability under the softmax of the logits, by one number.
-fn draw(logits: &[f32], random: &mut impl Rng) -> Result<u32, GenerateError> {
-    let weights = weights(logits);
-    let total: f64 = weights.iter().sum();
-    let mut left = random.random::<f64>() * total;
-    let mut last = 0;
-    for (token, weight) in weights.iter().enumerate() {
-        if *weight > 0.0 {
-            last = token; // what rounding leaves over goes to the last possible token
-            if left < *weight {
-                break;
-            }
-            left -= weight;
-        }
-    }
-    id(last, logits)
-}
-
-fn id(token: usize, logits: &[f32]) -> Result<u32, GenerateError> {
-    // nothing finite to choose (an infinite logit, an empty vocabulary) is as broken as NaN
-    match logits.get(token) {
-        Some(logit) if logit.is_finite() => u32::try_from(token).map_err(|_| GenerateError::NotANumber),
-        _ => Err(GenerateError::NotANumber),
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use serde_json::json;
 
-    use proptest::prelude::*;
-    use rand::Rng;
-
-    use super::{Sampling, draw, keep_top_k, keep_top_p, likeliest, penalize};
-    use crate::seed::Seed;
-
-    fn kept(logits: &[f32]) -> Vec<usize> {
-        (0..logits.len()).filter(|&token| logits[token].is_finite()).collect()
-    }
-
-    #[test]
-    fn greedy_takes_the_first_of_the_largest_and_draws_nothing() {
-        let mut random = Seed::root(1).rng();
-        let token = Sampling::default().choose(&mut [0.5, 2.0, -1.0, 2.0], &BTreeSet::new(), &mut random);
-        assert_eq!(token.unwrap(), 1);
-        assert_eq!(random.random::<u64>(), Seed::root(1).rng().random::<u64>());
-    }
-
-    #[test]
-    fn penalty_divides_positive_and_multiplies_negative_once() {
-        let mut logits = [2.0, -2.0, 1.0, 0.0];
-        penalize(&mut logits, &BTreeSet::from([0, 1, 3, 99]), 1.5);
-        assert_eq!(logits, [2.0 / 1.5, -3.0, 1.0, 0.0]);
-    }
-
-    #[test]
-    fn top_k_keeps_ties_with_the_last() {
-        let mut logits = [1.0, 3.0, 2.0, 2.0, 0.0];
-        keep_top_k(&mut logits, 2);
-        assert_eq!(kept(&logits), [1, 2, 3]);
-        keep_top_k(&mut logits, 50);
-        assert_eq!(kept(&logits), [1, 2, 3]);
-    }
-
-    #[test]
-    fn top_p_keeps_the_fewest_that_reach_p() {
-        let of = |p: f64, probabilities: &[f32]| {
-            let mut logits: Vec<f32> = probabilities.iter().map(|p| p.ln()).collect();
-            keep_top_p(&mut logits, p);
-            kept(&logits)
-        };
-        assert_eq!(of(0.7, &[0.5, 0.3, 0.15, 0.05]), [0, 1]);
-        assert_eq!(of(0.85, &[0.05, 0.3, 0.5, 0.15]), [1, 2, 3]);
-        assert_eq!(of(0.01, &[0.1, 0.6, 0.3]), [1]);
-        assert_eq!(of(0.999, &[0.1, 0.6, 0.3]), [0, 1, 2]);
-    }
-
-    #[test]
-    fn sampling_follows_the_probabilities() {
-        let settings = Sampling {
-            temperature: 2.0,
-            ..Sampling::default()
-        };
-        let mut random = Seed::root(3).rng();
-        let mut counts = [0u32; 3];
-        for _ in 0..30_000 {
-            // at temperature 2, logits 2·ln(p) have probabilities p
-            let mut logits = [0.2f32, 0.5, 0.3].map(|p| 2.0 * p.ln());
-            let token = settings.choose(&mut logits, &BTreeSet::new(), &mut random).unwrap();
-            counts[token as usize] += 1;
-        }
-        for (count, expected) in counts.into_iter().zip([6_000.0, 15_000.0, 9_000.0]) {
-            assert!((f64::from(count) - expected).abs() < 300.0, "{counts:?}"); // over 3 standard deviations
-        }
-    }
-
-    #[test]
-    fn top_k_1_samples_what_greedy_takes() {
-        let settings = Sampling {
-            temperature: 1.3,
-            top_k: 1,
-            ..Sampling::default()
-        };
-        let mut random = Seed::root(3).rng();
-        for _ in 0..100 {
-            assert_eq!(
-                settings
-                    .choose(&mut [0.1, 0.4, 0.3], &BTreeSet::new(), &mut random)
-                    .unwrap(),
-                1
-            );
-        }
-    }
-
-    #[test]
-    fn broken_logits_are_an_error() {
-        let mut random = Seed::root(1).rng();
-        for mut logits in [
-            vec![1.0, f32::NAN],
-            vec![f32::INFINITY, 1.0],
-            vec![f32::NEG_INFINITY; 2],
-            vec![],
-        ] {
-            assert!(
-                Sampling::default()
-                    .choose(&mut logits, &BTreeSet::new(), &mut random)
-                    .is_err()
-            );
-        }
-    }
+    use super::Sampling;
 
     #[test]
     fn out_of_range_values_are_named() {
@@ -363,24 +346,28 @@ mod tests {
             ["max_new_tokens", "temperature", "top_p", "repetition_penalty", "stop"]
         );
         assert!(Sampling::default().problems().is_empty());
-    }
-
-    proptest! {
-        #[test]
-        fn filters_always_leave_the_likeliest(
-            logits in prop::collection::vec(-20f32..20.0, 1..60),
-            k in 1usize..70,
-            p in 0.001f64..1.0,
-        ) {
-            let best = likeliest(&logits).unwrap();
-            let largest = logits[best as usize];
-            let mut filtered = logits.clone();
-            keep_top_k(&mut filtered, k);
-            prop_assert!(kept(&filtered).len() >= k.min(logits.len()));
-            keep_top_p(&mut filtered, p);
-            prop_assert!(kept(&filtered).iter().any(|&token| logits[token] == largest));
-            let drawn = draw(&filtered, &mut Seed::root(1).rng()).unwrap();
-            prop_assert!(kept(&filtered).contains(&(drawn as usize)));
-        }
+        let of = |json: serde_json::Value| -> Vec<String> {
+            let settings: Sampling = serde_json::from_value(json).unwrap();
+            settings
+                .problems()
+                .into_iter()
+                .map(|problem| problem.path[1].clone())
+                .collect()
+        };
+        assert_eq!(
+            of(json!({"min_new_tokens": 9, "max_new_tokens": 8})),
+            ["min_new_tokens"]
+        );
+        assert_eq!(
+            of(json!({"num_beams": 2, "num_return_sequences": 3})),
+            ["num_return_sequences"]
+        );
+        assert_eq!(of(json!({"num_return_sequences": 3})), ["num_return_sequences"]);
+        assert_eq!(
+            of(json!({"length_penalty": 2, "early_stopping": true})),
+            ["length_penalty", "early_stopping"]
+        );
+        assert!(of(json!({"num_beams": 3, "num_return_sequences": 3, "early_stopping": "never"})).is_empty());
+        assert!(of(json!({"temperature": 1, "num_return_sequences": 3, "min_p": 0.1})).is_empty());
     }
 }

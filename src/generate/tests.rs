@@ -31,9 +31,13 @@ impl Loaded {
     }
 
     fn decode(&self, prompt: &[u32], sampling: &Sampling, seed: Seed) -> Output {
-        let mut cached = Cached::new(&self.model, prompt.len() + sampling.max_new_tokens, &self.device);
+        self.outputs(prompt, sampling, seed).remove(0)
+    }
+
+    fn outputs(&self, prompt: &[u32], sampling: &Sampling, seed: Seed) -> Vec<Output> {
+        let (cached, before) = Cached::start(&self.model, prompt, sampling.max_new_tokens, &self.device).unwrap();
         let text = |tokens: &[u32]| self.tokenizer.decode(tokens);
-        decode(&mut cached, prompt, sampling, &self.eos, &text, seed).unwrap()
+        outputs(cached, &before, sampling, &self.eos, &text, seed).unwrap()
     }
 }
 
@@ -46,7 +50,15 @@ fn reference(folder: &Path) -> Value {
 }
 
 fn fixtures() -> Vec<PathBuf> {
-    let names = ["tiny-gpt2", "tiny-llama-gqa"];
+    let names = [
+        "tiny-gpt2",
+        "tiny-llama-gqa",
+        "tiny-falcon-7b",
+        "tiny-falcon-40b",
+        "tiny-falcon-rw",
+        "tiny-t5",
+        "tiny-flan-t5",
+    ];
     names
         .iter()
         .filter_map(|name| shared_for_tests(&format!("fixtures/{name}")))
@@ -59,19 +71,57 @@ fn greedy_decoding_writes_what_transformers_writes() {
         let loaded = Loaded::from(&folder);
         let reference = reference(&folder);
         let prompt = tokens(&reference["input_ids"][0]);
-        assert_eq!(loaded.eos, [2]);
         let sampling = Sampling {
             max_new_tokens: 16,
             ..Sampling::default()
         };
         let output = loaded.decode(&prompt, &sampling, Seed::root(0));
+        let before = loaded
+            .model
+            .config()
+            .decoder_start()
+            .map_or(prompt, |start| vec![start]);
         assert_eq!(
-            [prompt, output.tokens].concat(),
+            [before, output.tokens].concat(),
             tokens(&reference["greedy"]),
             "{folder:?}"
         );
         assert_eq!(output.text, reference["greedy_text"].as_str().unwrap());
-        assert_eq!(output.finish, Finish::Length);
+        let ended = tokens(&reference["greedy"])
+            .last()
+            .is_some_and(|token| loaded.eos.contains(token));
+        assert_eq!(output.finish, if ended { Finish::Eos } else { Finish::Length });
+    }
+}
+
+#[test]
+fn four_beams_write_what_transformers_writes() {
+    for folder in fixtures() {
+        let loaded = Loaded::from(&folder);
+        let reference = reference(&folder);
+        let prompt = tokens(&reference["input_ids"][0]);
+        let sampling = Sampling {
+            max_new_tokens: 16,
+            num_beams: 4,
+            num_return_sequences: 4,
+            ..Sampling::default()
+        };
+        let outputs = loaded.outputs(&prompt, &sampling, Seed::root(0));
+        let before = loaded
+            .model
+            .config()
+            .decoder_start()
+            .map_or(prompt, |start| vec![start]);
+        let best = [before, outputs[0].tokens.clone()].concat();
+        assert_eq!(best, tokens(&reference["beam4"]), "{folder:?}");
+        assert_eq!(outputs[0].text, reference["beam4_text"].as_str().unwrap());
+        let scores: Vec<f32> = outputs.iter().map(|output| output.score.unwrap()).collect();
+        let expected = reference["beam4_score"].as_f64().unwrap();
+        assert!(
+            (f64::from(scores[0]) - expected).abs() < 1e-4,
+            "{folder:?}: {scores:?} for {expected}"
+        );
+        assert!(scores.len() == 4 && scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
     }
 }
 

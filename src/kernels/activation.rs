@@ -1,13 +1,62 @@
 //! The non-linear functions between two products.
 
-use burn::tensor::{Tensor, activation::silu};
+use burn::tensor::{Tensor, activation};
 use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::flex::{self, Array, Fused, buffer, exp, tanh, vectorized};
 
 /// `√(2/π)`
 const SCALE: f32 = 0.797_884_6;
 const CUBIC: f32 = 0.044_715;
+
+/// A function of each element, by its Hugging Face name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// `max(x, 0)`
+    Relu,
+    /// GELU by the error function.
+    Gelu,
+    /// GELU by its tanh form.
+    GeluNew,
+    /// `x · σ(x)`, also called swish.
+    Silu,
+}
+
+impl Activation {
+    /// By its name in a `config.json`, if it is one of these.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "relu" => Some(Self::Relu),
+            "gelu" => Some(Self::Gelu),
+            "gelu_new" | "gelu_pytorch_tanh" => Some(Self::GeluNew),
+            "silu" | "swish" => Some(Self::Silu),
+            _ => None,
+        }
+    }
+
+    /// Its name in a `config.json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Relu => "relu",
+            Self::Gelu => "gelu",
+            Self::GeluNew => "gelu_new",
+            Self::Silu => "silu",
+        }
+    }
+
+    /// Each element's value.
+    pub fn apply(self, x: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Relu => activation::relu(x),
+            Self::Gelu => activation::gelu(x),
+            Self::GeluNew => gelu(x),
+            Self::Silu => activation::silu(x),
+        }
+    }
+}
 
 /// GELU by its tanh form, as GPT-2 has it (`gelu_new`; Hendrycks and Gimpel 2016):
 /// `x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³)))`.
@@ -38,7 +87,7 @@ pub(super) fn composed_swiglu(gate_up: Tensor<2>) -> Tensor<2> {
     let width = gate_up.dims()[1] / 2;
     let gate = gate_up.clone().narrow(1, 0, width);
     let up = gate_up.narrow(1, width, width);
-    silu(gate).mul(up)
+    activation::silu(gate).mul(up)
 }
 
 /// Values that one thread takes at a time.

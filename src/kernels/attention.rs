@@ -51,7 +51,7 @@ pub(super) fn composed(packed: Tensor<2>, heads: Heads, seq: usize, dropout: Opt
     let [rows, _] = packed.dims();
     let batch = rows / seq;
     let (queries, keys, values) = unpack(packed, heads, batch, seq);
-    attend(queries, keys, values, heads, 0, dropout)
+    attend(queries, keys, values, heads, &Scoring::causal(heads, 0), dropout)
 }
 
 /// `[batch·seq, packed] → [batch, key_value, group·seq, width]` queries and
@@ -62,42 +62,132 @@ pub(super) fn unpack(packed: Tensor<2>, heads: Heads, batch: usize, seq: usize) 
         key_value,
         width,
     } = heads;
-    let queries = packed
-        .clone()
-        .narrow(1, 0, query * width)
-        .reshape([batch, seq, key_value, heads.group(), width])
-        .permute([0, 2, 3, 1, 4])
-        .reshape([batch, key_value, heads.group() * seq, width]);
+    let queries = group(packed.clone().narrow(1, 0, query * width), heads, batch, seq);
     let side = |start: usize| {
-        packed
-            .clone()
-            .narrow(1, start * width, key_value * width)
-            .reshape([batch, seq, key_value, width])
-            .swap_dims(1, 2)
+        let columns = packed.clone().narrow(1, start * width, key_value * width);
+        by_head(columns, heads, batch)
     };
     (queries, side(query), side(query + key_value))
 }
 
-/// Attention of new queries over all keys so far: the `i`th new token sees the first
-/// `start + i + 1` of them.
+/// `[batch·seq, query·width]` queries → `[batch, key_value, group·seq, width]`.
+fn group(queries: Tensor<2>, heads: Heads, batch: usize, seq: usize) -> Tensor<4> {
+    let Heads { key_value, width, .. } = heads;
+    queries
+        .reshape([batch, seq, key_value, heads.group(), width])
+        .permute([0, 2, 3, 1, 4])
+        .reshape([batch, key_value, heads.group() * seq, width])
+}
+
+/// What the scores of attention are made of besides queries and keys.
+#[derive(Clone, Debug)]
+pub struct Scoring<'a> {
+    /// What the products of queries and keys are multiplied by: `1 / √width` in most models.
+    pub scale: f32,
+    /// Added to the scores: `[1, key_value, group·queries, keys]`.
+    pub bias: Option<Tensor<4>>,
+    /// The position of the first query among the keys, if keys after a query are hidden from it.
+    pub causal: Option<usize>,
+    /// How many keys each sequence of the batch has; what follows is padding. All of them without it.
+    pub lengths: Option<&'a [usize]>,
+}
+
+impl Scoring<'_> {
+    /// Causal attention, the first query being at a position.
+    pub fn causal(heads: Heads, start: usize) -> Self {
+        Self {
+            scale: heads.scale(),
+            bias: None,
+            causal: Some(start),
+            lengths: None,
+        }
+    }
+}
+
+/// Self-attention of whole sequences with other scores than plain causal ones.
 ///
-/// `[batch, key_value, group·new, width]` queries, `[batch, key_value, start + new, width]` keys and
+/// `[batch·seq, (query + 2·key_value)·width]` rows `[queries | keys | values]` →
+/// `[batch·seq, query·width]`. Dropout falls on the probabilities.
+pub fn scored_attention(
+    packed: Tensor<2>,
+    heads: Heads,
+    seq: usize,
+    scoring: &Scoring<'_>,
+    dropout: Option<Dropout>,
+) -> Tensor<2> {
+    let batch = packed.dims()[0] / seq;
+    let (queries, keys, values) = unpack(packed, heads, batch, seq);
+    attend(queries, keys, values, heads, scoring, dropout)
+}
+
+/// Attention of a decoder's queries, `[batch·new, query·width]`, to what an encoder read:
+/// `[batch, key_value, source, width]` keys and values → `[batch·new, query·width]`.
+pub fn cross_attention(
+    queries: Tensor<2>,
+    (keys, values): (Tensor<4>, Tensor<4>),
+    heads: Heads,
+    scoring: &Scoring<'_>,
+    dropout: Option<Dropout>,
+) -> Tensor<2> {
+    let batch = keys.dims()[0];
+    let new = queries.dims()[0] / batch;
+    attend(group(queries, heads, batch, new), keys, values, heads, scoring, dropout)
+}
+
+/// `[batch·seq, key_value·width]` keys or values → `[batch, key_value, seq, width]`.
+pub fn by_head(rows: Tensor<2>, heads: Heads, batch: usize) -> Tensor<4> {
+    let seq = rows.dims()[0] / batch;
+    rows.reshape([batch, seq, heads.key_value, heads.width]).swap_dims(1, 2)
+}
+
+/// Rows that hold, for each key/value head, its queries, its key and its value →
+/// `[queries | keys | values]`: from Falcon's order to that of [`attention`].
+pub fn regroup(grouped: Tensor<2>, heads: Heads) -> Tensor<2> {
+    let [rows, _] = grouped.dims();
+    let Heads { key_value, width, .. } = heads;
+    let grouped: Tensor<4> = grouped.reshape([rows, key_value, heads.group() + 2, width]);
+    let part = |start: usize, count: usize| {
+        let part = grouped.clone().narrow(2, start, count);
+        part.reshape([rows, key_value * count * width])
+    };
+    let queries = part(0, heads.group());
+    Tensor::cat(vec![queries, part(heads.group(), 1), part(heads.group() + 1, 1)], 1)
+}
+
+/// Attention of queries over keys.
+///
+/// `[batch, key_value, group·new, width]` queries, `[batch, key_value, keys, width]` keys and
 /// values → `[batch·new, query·width]`.
 pub(super) fn attend(
     queries: Tensor<4>,
     keys: Tensor<4>,
     values: Tensor<4>,
     heads: Heads,
-    start: usize,
+    scoring: &Scoring<'_>,
     dropout: Option<Dropout>,
 ) -> Tensor<2> {
     let [batch, key_value, grouped, width] = queries.dims();
     let new = grouped / heads.group();
     let device = queries.device();
-    let mut scores = queries.matmul(keys.transpose()).mul_scalar(heads.scale());
-    if new > 1 {
+    let mut scores = queries.matmul(keys.transpose());
+    if scoring.scale != 1.0 {
+        scores = scores.mul_scalar(scoring.scale);
+    }
+    if let Some(bias) = &scoring.bias {
+        scores = scores.add(bias.clone());
+    }
+    if let Some(start) = scoring.causal
+        && new > 1
+    {
         let hidden = future(new, start, heads.group(), &device).expand(scores.dims());
         scores = scores.mask_fill(hidden, f32::NEG_INFINITY);
+    }
+    if let Some(lengths) = scoring.lengths {
+        let seq = scores.dims()[3];
+        if lengths.iter().any(|length| *length < seq) {
+            let hidden = padding(lengths, seq, &device).expand(scores.dims());
+            scores = scores.mask_fill(hidden, f32::NEG_INFINITY);
+        }
     }
     let mut probabilities = softmax(scores, 3);
     if let Some(dropout) = dropout {
@@ -110,6 +200,15 @@ pub(super) fn attend(
         .reshape([batch, key_value, heads.group(), new, width])
         .permute([0, 3, 1, 2, 4])
         .reshape([batch * new, heads.query * width])
+}
+
+/// Where a key is padding: `[batch, 1, 1, seq]`.
+fn padding(lengths: &[usize], seq: usize, device: &Device) -> Tensor<4, Bool> {
+    let hidden: Vec<bool> = lengths
+        .iter()
+        .flat_map(|length| (0..seq).map(move |key| key >= *length))
+        .collect();
+    Tensor::from_data(TensorData::new(hidden, [lengths.len(), 1, 1, seq]), device)
 }
 
 /// Where a key lies after its query: `[1, 1, group·new, start + new]`.

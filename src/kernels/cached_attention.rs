@@ -2,12 +2,12 @@
 
 use burn::tensor::{Device, Tensor};
 
-use super::Heads;
 use super::attention::{attend, unpack};
+use super::{Heads, Scoring};
 
 /// The keys and values of one layer for one sequence, in buffers of a fixed capacity that new tokens
 /// are written into.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct KeyValues {
     /// `[1, key_value, capacity, width]`; absent only while it is being written.
     keys: Option<Tensor<4>>,
@@ -62,9 +62,19 @@ impl KeyValues {
 /// Causal attention of new tokens, which also enter the cache: `[new, (query + 2·key_value)·width]`
 /// rows `[queries | keys | values]` → `[new, query·width]`.
 pub fn cached_attention(packed: Tensor<2>, heads: Heads, cache: &mut KeyValues) -> Tensor<2> {
+    let scoring = Scoring::causal(heads, cache.length());
+    scored_cached_attention(packed, heads, cache, &scoring)
+}
+
+/// The same with other scores; `scoring` counts keys from the first in the cache.
+pub fn scored_cached_attention(
+    packed: Tensor<2>,
+    heads: Heads,
+    cache: &mut KeyValues,
+    scoring: &Scoring<'_>,
+) -> Tensor<2> {
     let [new, _] = packed.dims();
-    let start = cache.length();
     let (queries, keys, values) = unpack(packed, heads, 1, new);
     let (keys, values) = cache.extend(keys, values);
-    attend(queries, keys, values, heads, start, None)
+    attend(queries, keys, values, heads, scoring, None)
 }

@@ -28,6 +28,20 @@ pub fn linear_cross_entropy(hidden: Tensor<2>, table: Tensor<2>, targets: Tensor
     }
 }
 
+/// [`cross_entropy`] against targets that leave a share `smoothing` of their probability to the whole
+/// vocabulary alike, themselves included (Szegedy et al. 2016).
+pub fn smoothed_cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>, smoothing: f32) -> Tensor<1> {
+    let targets: Tensor<2, Int> = targets.unsqueeze_dim(1);
+    let counted = targets.clone().greater_equal_elem(0).float();
+    let maximum = logits.clone().detach().max_dim(1);
+    let shifted = logits.sub(maximum);
+    let log_sum = shifted.clone().exp().sum_dim(1).log();
+    let mean = shifted.clone().mean_dim(1);
+    let picked = shifted.gather(1, targets.clamp_min(0));
+    let expected = picked.mul_scalar(1.0 - smoothing).add(mean.mul_scalar(smoothing));
+    log_sum.sub(expected).mul(counted).sum()
+}
+
 pub(super) fn composed(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
     let targets: Tensor<2, Int> = targets.unsqueeze_dim(1);
     let counted = targets.clone().greater_equal_elem(0).float();

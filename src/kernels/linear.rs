@@ -165,7 +165,7 @@ impl Fused<3> for Product {
 }
 
 /// `[rows, columns] → [1, columns]`, each column summed from the first row to the last.
-fn column_sums(array: &Array) -> Array {
+pub(super) fn column_sums(array: &Array) -> Array {
     const WIDTH: usize = 64; // a few cache lines of each row at a time
     let [_, columns] = array.dims();
     let mut sums = vec![0.0; columns];

@@ -15,16 +15,20 @@ mod flex;
 mod fused_attention;
 mod linear;
 mod norm;
+mod position_bias;
+mod recurrence;
 mod rotary;
 #[cfg(test)]
 mod tests;
 
-pub use activation::{gelu, swiglu};
-pub use attention::{Heads, attention};
-pub use cached_attention::{KeyValues, cached_attention};
-pub use cross_entropy::{cross_entropy, linear_cross_entropy};
+pub use activation::{Activation, gelu, swiglu};
+pub use attention::{Heads, Scoring, attention, by_head, cross_attention, regroup, scored_attention};
+pub use cached_attention::{KeyValues, cached_attention, scored_cached_attention};
+pub use cross_entropy::{cross_entropy, linear_cross_entropy, smoothed_cross_entropy};
 pub use dropout::{Dropout, dropout};
 pub use embedding::embedding;
 pub use linear::{Orientation, joined_linear, linear};
 pub use norm::{layer_norm, rms_norm};
-pub use rotary::{Rotation, rotary};
+pub use position_bias::{RelativeBuckets, alibi};
+pub use recurrence::{Cell, State, recurrence};
+pub use rotary::{Rotation, Scaling, rotary};

@@ -16,6 +16,57 @@ pub struct Rotation {
     pub theta: f32,
     /// The position of the first row of each sequence.
     pub start: usize,
+    /// How frequencies are changed for a longer context.
+    pub scaling: Scaling,
+}
+
+/// Changes of the rotary frequencies by which a model reads more tokens than it was trained on.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Scaling {
+    /// As they are.
+    #[default]
+    None,
+    /// Positions divided by a factor (Chen et al. 2023).
+    Linear {
+        /// The factor.
+        factor: f32,
+    },
+    /// Llama 3's: low frequencies divided, high ones left, those between interpolated.
+    Llama3 {
+        /// What low frequencies are divided by.
+        factor: f32,
+        /// Turns within the original context below which a frequency is low.
+        low: f32,
+        /// Turns above which it is high.
+        high: f32,
+        /// The original context, in tokens.
+        context: f32,
+    },
+}
+
+impl Scaling {
+    fn of(self, frequency: f32) -> f32 {
+        match self {
+            Self::None => frequency,
+            Self::Linear { factor } => frequency / factor,
+            Self::Llama3 {
+                factor,
+                low,
+                high,
+                context,
+            } => {
+                let wavelength = 2.0 * std::f32::consts::PI / frequency;
+                if wavelength > context / low {
+                    frequency / factor
+                } else if wavelength < context / high {
+                    frequency
+                } else {
+                    let share = (context / wavelength - low) / (high - low);
+                    (1.0 - share) * (frequency / factor) + share * frequency
+                }
+            }
+        }
+    }
 }
 
 impl Rotation {
@@ -24,6 +75,7 @@ impl Rotation {
         let half = head_width / 2;
         let frequencies: Vec<f32> = (0..half)
             .map(|i| 1.0 / (f64::from(self.theta).powf(2.0 * i as f64 / head_width as f64) as f32))
+            .map(|frequency| self.scaling.of(frequency))
             .collect();
         let mut cosines = Vec::with_capacity(seq * half);
         let mut sines = Vec::with_capacity(seq * half);

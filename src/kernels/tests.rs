@@ -164,6 +164,7 @@ const HEADS: [Heads; 2] = [
 fn rotary_positions() {
     for heads in HEADS {
         let rotation = Rotation {
+            scaling: Scaling::None,
             theta: 10_000.0,
             start: 3,
         };
@@ -241,5 +242,20 @@ fn the_loss_of_a_language_model() {
                 composed_cross_entropy(logits, targets()).unsqueeze()
             },
         );
+    }
+}
+
+#[test]
+fn recurrent_layers() {
+    for cell in [Cell::Lstm, Cell::Gru] {
+        for (batch, seq, width) in [(1, 1, 3), (3, 1, 5), (2, 7, 5), (3, 20, 17)] {
+            let gates = cell.gates() * width;
+            compare(
+                "recurrence",
+                [[batch * seq, gates], [gates, width], [1, gates]],
+                |[x, w, b]| recurrence(x, w, b, cell, seq),
+                |[x, w, b]| recurrence::composed(x, w, b, cell, seq),
+            );
+        }
     }
 }

@@ -2,7 +2,8 @@
 //! references but for case, runs of white space, and punctuation around it: what a classifier's or
 //! a short answer's reader would accept.
 
-use super::{Facts, Metric, Range, ReferenceCount, score, words};
+use super::text::split;
+use super::{Facts, Metric, Pair, Range, ReferenceCount, Shape, VERSION, Workspace, score};
 
 pub(super) struct Accuracy;
 
@@ -17,13 +18,17 @@ impl Metric for Accuracy {
     }
 
     fn signature(&self, references: ReferenceCount) -> String {
-        format!("accuracy|nrefs:{references}|case:lower|trim:space,punctuation|version:1")
+        format!("accuracy|nrefs:{references}|case:lower|trim:space,punctuation|version:{VERSION}")
     }
 
-    fn statistics(&self, output: &str, references: &[String]) -> Vec<f64> {
-        let output = normal(output);
-        let hit = references.iter().any(|reference| normal(reference) == output);
-        vec![f64::from(u8::from(hit))]
+    fn shape(&self) -> Shape {
+        Shape::Counts(1)
+    }
+
+    fn statistics(&self, pair: Pair<'_>, _work: &mut Workspace, out: &mut [f64]) {
+        let output = normal(pair.output);
+        let hit = pair.references.iter().any(|reference| normal(reference) == output);
+        out[0] = f64::from(u8::from(hit));
     }
 
     fn corpus(&self, sums: &[f64], samples: usize) -> f64 {
@@ -33,9 +38,9 @@ impl Metric for Accuracy {
 
 /// A text without case, runs of white space and outer punctuation. A text of nothing but
 /// punctuation stays as it is: `?` is not `!`.
-fn normal(text: &str) -> String {
+pub(super) fn normal(text: &str) -> String {
     let lower = text.to_lowercase();
-    let text = words::split(&lower).collect::<Vec<_>>().join(" ");
+    let text = split(&lower).collect::<Vec<_>>().join(" ");
     let inner = text
         .trim_matches(|c: char| !c.is_alphanumeric() && !is_symbol(c))
         .trim();
@@ -53,10 +58,11 @@ fn is_symbol(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::tests::sentence;
 
     #[test]
     fn a_reader_would_accept_it() {
-        let right = |output: &str, reference: &str| Accuracy.statistics(output, &[reference.into()]) == [1.0];
+        let right = |output: &str, reference: &str| sentence(&Accuracy, output, &[reference]) == 1.0;
         assert!(right(" Positive.", "positive"));
         assert!(right("¿Qué  tal?", "qué tal"));
         assert!(!right("-5", "5"));

@@ -1,35 +1,107 @@
-//! chrF2 (Popović, 2015) and chrF2++ (Popović, 2017), as sacreBLEU 2.6 computes them: the F-measure,
-//! recall counted twice, of character n-grams to order 6 without white space; `chrf++` adds words
-//! and pairs of words. With several references the best one's counts are taken.
+//! chrF (Popović, 2015) and chrF++ (Popović, 2017), as sacreBLEU 2.6 computes them: the F-measure,
+//! by default with recall counted twice, of character n-grams to order 6 without white space;
+//! `chrf++` adds words and pairs of words. With several references the best one's counts are taken.
 
-use super::{Facts, Metric, Range, ReferenceCount, ngrams, words};
+use std::sync::Arc;
 
-/// The longest character n-gram.
-const CHARACTERS: usize = 6;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-/// How much more recall counts than precision, squared.
-const BETA_SQUARED: f64 = 4.0;
+use super::text::{Tokenization, push_lower, split, total};
+use super::{Facts, Metric, Pair, Range, ReferenceCount, Shape, VERSION, Workspace};
+
+/// The words in an n-gram of chrF++, at most.
+const PLUS_PLUS: usize = 2;
+
+/// sacreBLEU's stand-in for nothing.
+const EPSILON: f64 = 1e-16;
+
+/// What chrF counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ChrfSettings {
+    /// The longest run of characters.
+    #[schemars(range(min = 1, max = 20))]
+    pub char_order: usize,
+    /// The longest run of words that `chrf` counts besides; `chrf++` always counts two.
+    #[schemars(range(max = 20))]
+    pub word_order: usize,
+    /// How much more recall counts than precision.
+    #[schemars(range(min = 1, max = 1000))]
+    pub beta: u32,
+    /// Compare without case.
+    pub lowercase: bool,
+    /// Count white space as characters.
+    pub whitespace: bool,
+    /// Count an order that one of the texts is too short for, as almost nothing, as chrF++.py does,
+    /// instead of leaving it out.
+    pub eps_smoothing: bool,
+}
+
+impl Default for ChrfSettings {
+    fn default() -> Self {
+        Self {
+            char_order: 6,
+            word_order: 0,
+            beta: 2,
+            lowercase: false,
+            whitespace: false,
+            eps_smoothing: false,
+        }
+    }
+}
+
+impl ChrfSettings {
+    pub(super) fn problem(&self) -> Option<(&'static str, String)> {
+        match self {
+            Self { char_order: 0, .. } => Some((
+                "chrf.char_order",
+                "chrF needs runs of at least one character".to_owned(),
+            )),
+            Self { beta: 0, .. } => Some(("chrf.beta", "with a beta of 0 recall would not count".to_owned())),
+            Self {
+                char_order, word_order, ..
+            } if *char_order > 20 || *word_order > 20 => {
+                Some(("chrf", "runs of more than 20 are not counted".to_owned()))
+            }
+            _ => None,
+        }
+    }
+}
 
 struct Chrf {
-    /// The longest word n-gram: 0 or 2.
-    words: usize,
+    settings: ChrfSettings,
+    name: &'static str,
 }
 
 /// The metrics of this file.
-pub(super) fn all() -> impl Iterator<Item = Box<dyn Metric>> {
-    [0, 2]
+pub(super) fn all(settings: ChrfSettings) -> impl Iterator<Item = Arc<dyn Metric>> {
+    let plus = ChrfSettings {
+        word_order: PLUS_PLUS,
+        ..settings
+    };
+    [("chrf", settings), ("chrf++", plus)]
         .into_iter()
-        .map(|words| Box::new(Chrf { words }) as Box<dyn Metric>)
+        .map(|(name, settings)| Arc::new(Chrf { settings, name }) as Arc<dyn Metric>)
+}
+
+/// The characters of one sample's texts, for all metrics that read them alike.
+#[derive(Default)]
+pub(super) struct Characters {
+    text: String,
+    output: Vec<u32>,
+    reference: Vec<u32>,
+    counts: Vec<f64>,
 }
 
 impl Metric for Chrf {
     fn facts(&self) -> Facts {
-        let (name, label, about) = match self.words {
-            0 => ("chrf", "chrF", "runs of one to six characters in common"),
-            _ => ("chrf++", "chrF++", "runs of characters and of words in common"),
+        let (label, about) = match self.name {
+            "chrf" => ("chrF", "runs of one to six characters in common"),
+            _ => ("chrF++", "runs of characters and of words in common"),
         };
         Facts {
-            name,
+            name: self.name,
             label,
             about,
             range: Range::Percent,
@@ -37,108 +109,125 @@ impl Metric for Chrf {
     }
 
     fn signature(&self, references: ReferenceCount) -> String {
-        let (plus, nw) = ("+".repeat(self.words), self.words);
-        format!("chrF2{plus}|nrefs:{references}|case:mixed|eff:yes|nc:6|nw:{nw}|space:no|version:2.6.0")
-    }
-
-    /// For each order: n-grams of the output, of the reference, and in common.
-    fn statistics(&self, output: &str, references: &[String]) -> Vec<f64> {
-        let output = Text::of(output);
-        let mut best: Option<(f64, Vec<f64>)> = None;
-        for reference in references {
-            let statistics = self.against(&output, &Text::of(reference));
-            let score = f_score(&statistics);
-            if best.as_ref().is_none_or(|(highest, _)| score > *highest) {
-                best = Some((score, statistics));
-            }
-        }
-        best.map_or_else(
-            || vec![0.0; 3 * (CHARACTERS + self.words)],
-            |(_, statistics)| statistics,
+        let ChrfSettings {
+            char_order,
+            word_order,
+            beta,
+            lowercase,
+            whitespace,
+            eps_smoothing,
+        } = self.settings;
+        let plus = "+".repeat(word_order);
+        let case = if lowercase { "lc" } else { "mixed" };
+        let effective = if eps_smoothing { "no" } else { "yes" };
+        let space = if whitespace { "yes" } else { "no" };
+        format!(
+            "chrF{beta}{plus}|nrefs:{references}|case:{case}|eff:{effective}|nc:{char_order}|nw:{word_order}\
+             |space:{space}|version:{VERSION}"
         )
     }
 
+    /// For each order: n-grams of the output, of the reference, and in common.
+    fn shape(&self) -> Shape {
+        Shape::Counts(3 * (self.settings.char_order + self.settings.word_order))
+    }
+
+    fn statistics(&self, pair: Pair<'_>, work: &mut Workspace, out: &mut [f64]) {
+        let ChrfSettings {
+            char_order,
+            word_order,
+            lowercase,
+            ..
+        } = self.settings;
+        let Workspace {
+            words,
+            ngrams,
+            characters,
+            ..
+        } = work;
+        let words = (word_order > 0).then(|| words.of(Tokenization::Chrf { lowercase }, pair));
+        self.characters(pair.output, &mut characters.text, &mut characters.output);
+        out.fill(0.0);
+        let mut best = -1.0;
+        for (index, text) in pair.references.iter().enumerate() {
+            self.characters(text, &mut characters.text, &mut characters.reference);
+            let Characters {
+                output,
+                reference,
+                counts,
+                ..
+            } = characters;
+            counts.clear();
+            let mut add = |output: &[u32], reference: &[u32], orders: usize| {
+                let mut shared = [0.0; 20];
+                ngrams.shared(output, std::iter::once(reference), &mut shared[..orders]);
+                for (n, shared) in (1..).zip(&shared[..orders]) {
+                    let there = total(reference.len(), n);
+                    // without an n-gram in the reference, those of the output are not held against it
+                    let here = if there == 0 { 0 } else { total(output.len(), n) };
+                    counts.extend([here as f64, there as f64, *shared]);
+                }
+            };
+            add(output, reference, char_order);
+            if let Some(words) = words {
+                add(words.output(), words.reference(index), word_order);
+            }
+            let score = self.corpus(counts, 1);
+            if score > best {
+                best = score;
+                out.copy_from_slice(counts);
+            }
+        }
+    }
+
     fn corpus(&self, sums: &[f64], _samples: usize) -> f64 {
-        f_score(sums)
+        let weight = f64::from(self.settings.beta * self.settings.beta);
+        let orders = sums.chunks_exact(3).map(|order| (order[0], order[1], order[2]));
+        if self.settings.eps_smoothing {
+            let scores = orders.map(|(here, there, shared)| {
+                let precision = if here > 0.0 { shared / here } else { EPSILON };
+                let recall = if there > 0.0 { shared / there } else { EPSILON };
+                let below = weight * precision + recall;
+                if below > 0.0 {
+                    (1.0 + weight) * precision * recall / below
+                } else {
+                    EPSILON
+                }
+            });
+            return 100.0 * scores.sum::<f64>() / (sums.len() / 3) as f64;
+        }
+        let (mut precision, mut recall, mut effective) = (0.0, 0.0, 0.0);
+        for (here, there, shared) in orders {
+            if here > 0.0 && there > 0.0 {
+                precision += shared / here;
+                recall += shared / there;
+                effective += 1.0;
+            }
+        }
+        if effective == 0.0 || precision + recall == 0.0 {
+            return 0.0;
+        }
+        precision /= effective;
+        recall /= effective;
+        100.0 * ((1.0 + weight) * precision * recall / (weight * precision + recall))
     }
 }
 
 impl Chrf {
-    fn against(&self, output: &Text, reference: &Text) -> Vec<f64> {
-        let characters = (1..=CHARACTERS).map(|n| triple(&output.characters, &reference.characters, n));
-        let words = (1..=self.words).map(|n| triple(&output.words, &reference.words, n));
-        characters.chain(words).flatten().collect()
-    }
-}
-
-fn triple<T: std::hash::Hash + Eq>(output: &[T], reference: &[T], n: usize) -> [f64; 3] {
-    let there = ngrams::total(reference.len(), n);
-    // without an n-gram in the reference, those of the output are not held against it
-    let here = if there == 0 { 0 } else { ngrams::total(output.len(), n) };
-    let common = ngrams::overlap(&ngrams::count(output, n), &ngrams::count(reference, n));
-    [here as f64, there as f64, f64::from(common)]
-}
-
-fn f_score(statistics: &[f64]) -> f64 {
-    let (mut precision, mut recall, mut orders) = (0.0, 0.0, 0.0);
-    for order in statistics.chunks_exact(3) {
-        if order[0] > 0.0 && order[1] > 0.0 {
-            precision += order[2] / order[0];
-            recall += order[2] / order[1];
-            orders += 1.0;
+    /// A text's characters as numbers.
+    fn characters(&self, text: &str, lower: &mut String, to: &mut Vec<u32>) {
+        let text = if self.settings.lowercase {
+            lower.clear();
+            push_lower(text, lower);
+            &*lower
+        } else {
+            text
+        };
+        to.clear();
+        if self.settings.whitespace {
+            to.extend(text.chars().map(u32::from));
+        } else {
+            to.extend(split(text).flat_map(str::chars).map(u32::from));
         }
-    }
-    if orders == 0.0 || precision + recall == 0.0 {
-        return 0.0;
-    }
-    precision /= orders;
-    recall /= orders;
-    100.0 * ((1.0 + BETA_SQUARED) * precision * recall / (BETA_SQUARED * precision + recall))
-}
-
-/// A text as this metric sees it.
-struct Text {
-    characters: Vec<char>,
-    words: Vec<String>,
-}
-
-impl Text {
-    fn of(text: &str) -> Self {
-        Self {
-            characters: words::split(text).flat_map(str::chars).collect(),
-            words: words::split(text)
-                .flat_map(without_punctuation)
-                .map(str::to_owned)
-                .collect(),
-        }
-    }
-}
-
-/// A word and the punctuation at its end, or else at its start, apart.
-fn without_punctuation(word: &str) -> impl Iterator<Item = &str> {
-    let ends = word
-        .char_indices()
-        .next_back()
-        .filter(|(at, c)| *at > 0 && c.is_ascii_punctuation());
-    let starts = word.starts_with(|c: char| c.is_ascii_punctuation()) && word.chars().nth(1).is_some();
-    let (first, second) = match ends {
-        Some((at, _)) => word.split_at(at),
-        None if starts => word.split_at(1),
-        None => (word, ""),
-    };
-    [first, second].into_iter().filter(|part| !part.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn punctuation_is_cut_from_one_end() {
-        let cut = |word| without_punctuation(word).map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(cut("(hi)"), ["(hi", ")"]);
-        assert_eq!(cut("(hi"), ["(", "hi"]);
-        assert_eq!(cut("."), ["."]);
-        assert_eq!(cut("año"), ["año"]);
     }
 }

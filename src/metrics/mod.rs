@@ -2,7 +2,9 @@
 //!
 //! A metric turns each sample (an output and its references) into a few numbers that are summed over
 //! the samples, and the sums into a score: a mean for ROUGE, n-gram counts for BLEU. So the score of
-//! a corpus, of one sample and of a bootstrap resample are the same code ([`score`](fn@score)).
+//! a corpus, of one sample, of a slice and of a bootstrap resample are the same code. Samples stream
+//! through a [`Scorer`]; of each only those numbers are kept, and [`Evaluated`] is what can be asked
+//! afterwards: scores with intervals, slices, paired tests.
 //!
 //! To add a metric, write its file and add its two lines here.
 
@@ -10,30 +12,70 @@ mod accuracy;
 mod bleu;
 mod bootstrap;
 mod chrf;
+mod classes;
+mod diversity;
+mod evaluated;
 mod exact_match;
+mod file;
+mod length_ratio;
 mod name;
-mod ngrams;
+mod paired;
 mod perplexity;
+mod resume;
 mod rouge;
-mod rouge_lcs;
 mod samples;
 mod score;
+mod scorer;
+mod segments;
+mod settings;
+mod shifts;
+mod slices;
+mod spread;
+mod standalone;
+mod table;
+mod ter;
+mod text;
+mod token_f1;
 mod words;
+mod workspace;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
-pub use bootstrap::{LEVEL, RESAMPLES};
-pub use name::MetricName;
-pub use perplexity::PERPLEXITY;
-pub use rouge::RougeWords;
-pub use rouge_lcs::common_words;
-pub use samples::{MetricsError, Sample, read};
-pub use score::{Score, ScoredSample, Scores, perplexity, score};
-pub use write::write;
+use std::sync::Arc;
 
-/// A metric of texts against references.
+use serde_json::{Map, Value};
+
+pub use bleu::{BleuSettings, Smoothing};
+pub use bootstrap::{LEVEL, RESAMPLES};
+pub use chrf::ChrfSettings;
+pub use classes::{Class, Confusion};
+pub use evaluated::{Evaluated, Resampled};
+pub use exact_match::{ExactMatchSettings, Normalization};
+pub use file::read_statistics;
+pub use name::MetricName;
+pub use paired::{Compared, Test, holm, paired};
+pub use perplexity::{BITS_PER_BYTE, PERPLEXITY};
+pub use rouge::{RougeReferences, RougeSettings, RougeWords, Stemmer};
+pub use samples::{MetricsError, Pair, Row, Sample, read, stream};
+pub use score::{Score, ScoredSample, Scores, bits_per_byte, perplexity, score};
+pub use scorer::Scorer;
+pub use segments::{Layout, SegmentsError};
+pub use settings::Settings;
+pub use slices::Slice;
+pub use spread::{Spread, spread};
+pub use standalone::{Files, FilesError, OwnScores, Scored, score_files};
+pub use text::{Mteval, Tercom};
+pub use token_f1::{AnswerWords, TokenF1Settings};
+pub use words::common_words;
+pub use workspace::Workspace;
+pub use write::{ScoresFile, write};
+
+/// As signatures name what computed them.
+pub const VERSION: &str = concat!("fragua-", env!("CARGO_PKG_VERSION"));
+
+/// A metric of texts, most of them against references.
 pub trait Metric: Send + Sync {
     /// Its name and how to read it.
     fn facts(&self) -> Facts;
@@ -41,8 +83,12 @@ pub trait Metric: Send + Sync {
     /// Everything that the value depends on, in the manner of sacreBLEU's signatures.
     fn signature(&self, references: ReferenceCount) -> String;
 
-    /// What one sample contributes: numbers that are summed over samples. `references` is not empty.
-    fn statistics(&self, output: &str, references: &[String]) -> Vec<f64>;
+    /// How many numbers a sample contributes, and of which sort.
+    fn shape(&self) -> Shape;
+
+    /// Writes what one sample contributes: numbers that are summed over samples. There is at least
+    /// one reference, unless the metric needs none.
+    fn statistics(&self, pair: Pair<'_>, work: &mut Workspace, out: &mut [f64]);
 
     /// The score of `samples` samples (at least one) from their summed statistics.
     fn corpus(&self, sums: &[f64], samples: usize) -> f64;
@@ -50,6 +96,43 @@ pub trait Metric: Send + Sync {
     /// The score of one sample; where a corpus and a sentence differ by convention, the sentence's.
     fn sentence(&self, statistics: &[f64]) -> f64 {
         self.corpus(statistics, 1)
+    }
+
+    /// Figures that the score is made of: precision and recall, a brevity penalty.
+    fn details(&self, _sums: &[f64], _samples: usize) -> Map<String, Value> {
+        Map::new()
+    }
+
+    /// Whether samples must have a reference.
+    fn needs_references(&self) -> bool {
+        true
+    }
+
+    /// Whether the first statistic counts different things, so that a corpus has as many as there
+    /// are different [`Self::keys`] in it, and not their sum.
+    fn counts_keys(&self) -> bool {
+        false
+    }
+
+    /// Appends a 64-bit name for each thing that the first statistic counts.
+    fn keys(&self, _pair: Pair<'_>, _work: &mut Workspace, _keys: &mut Vec<u64>) {}
+}
+
+/// How many numbers a sample contributes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Whole numbers, kept in 32 bits each.
+    Counts(usize),
+    /// Any numbers, kept in 64 bits each.
+    Values(usize),
+}
+
+impl Shape {
+    /// How many.
+    pub fn width(self) -> usize {
+        match self {
+            Self::Counts(width) | Self::Values(width) => width,
+        }
     }
 }
 
@@ -75,12 +158,20 @@ pub enum Range {
     Percent,
     /// 1 and up, lower is better.
     Perplexity,
+    /// 0 and up, 100 being as many errors as there are words, lower is better.
+    ErrorRate,
+    /// 0 to 1, lower is better.
+    Waste,
+    /// Bits, 0 and up, lower is better.
+    Bits,
+    /// 0 and up, 1 is best.
+    Ratio,
 }
 
 impl Range {
-    /// Whether a higher value is better.
+    /// Whether a higher value is better. (Of a ratio neither end is good.)
     pub fn higher_is_better(self) -> bool {
-        !matches!(self, Self::Perplexity)
+        matches!(self, Self::Fraction | Self::Percent)
     }
 }
 
@@ -102,22 +193,34 @@ impl std::fmt::Display for ReferenceCount {
     }
 }
 
-/// Every metric of texts, in the order in which tables show them. `words` is how ROUGE splits text.
-pub fn all(words: RougeWords) -> Vec<Box<dyn Metric>> {
-    let mut all: Vec<Box<dyn Metric>> = Vec::new();
-    all.extend(rouge::all(words));
-    all.push(Box::new(bleu::Bleu));
-    all.extend(chrf::all());
-    all.push(Box::new(exact_match::ExactMatch));
-    all.push(Box::new(accuracy::Accuracy));
+/// Every metric of texts, in the order in which tables show them.
+pub fn all(settings: &Settings) -> Vec<Arc<dyn Metric>> {
+    let mut all: Vec<Arc<dyn Metric>> = Vec::new();
+    all.extend(rouge::all(settings.rouge));
+    all.push(Arc::new(bleu::Bleu(settings.bleu)));
+    all.extend(chrf::all(settings.chrf));
+    all.push(Arc::new(ter::Ter(settings.ter)));
+    all.push(Arc::new(exact_match::ExactMatch(settings.exact_match)));
+    all.push(Arc::new(accuracy::Accuracy));
+    all.push(Arc::new(token_f1::TokenF1(settings.token_f1)));
+    all.push(Arc::new(length_ratio::LengthRatio));
+    all.extend(diversity::all());
     all
 }
 
 /// Names that stand for several metrics.
-pub const GROUPS: &[(&str, &[&str])] = &[("rouge", rouge::NAMES)];
+pub const GROUPS: &[(&str, &[&str])] = &[("rouge", rouge::USUAL), ("classes", classes::USUAL)];
+
+/// How to read every metric, in the order of tables.
+pub fn every() -> Vec<Facts> {
+    let texts = all(&Settings::default()).into_iter().map(|metric| metric.facts());
+    texts
+        .chain(classes::facts())
+        .chain([PERPLEXITY, BITS_PER_BYTE])
+        .collect()
+}
 
 /// How to read a metric, by its name in a table of scores.
 pub fn facts(name: &str) -> Option<Facts> {
-    let texts = all(RougeWords::default()).into_iter().map(|metric| metric.facts());
-    texts.chain([PERPLEXITY]).find(|facts| facts.name == name)
+    every().into_iter().find(|facts| facts.name == name)
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::{GROUPS, PERPLEXITY, RougeWords, all};
+use super::{GROUPS, every};
 
 /// The name of a metric, or of a group of them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -16,9 +16,7 @@ impl MetricName {
     /// Every name.
     fn every() -> Vec<&'static str> {
         let groups = GROUPS.iter().map(|(name, _)| *name);
-        let texts = all(RougeWords::default());
-        let texts: Vec<_> = texts.iter().map(|metric| metric.facts().name).collect();
-        groups.chain(texts).chain([PERPLEXITY.name]).collect()
+        groups.chain(every().into_iter().map(|facts| facts.name)).collect()
     }
 
     /// The metrics that it stands for.

@@ -1,10 +1,12 @@
-//! Samples in, scores out.
+//! Figures, and samples in a list.
 
-use rayon::prelude::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Metric, MetricsError, ReferenceCount, Sample, bootstrap};
+use super::{Metric, MetricsError, Sample, Scorer, VERSION};
 use crate::seed::Seed;
 
 /// One figure: what `scores.json` lists.
@@ -22,6 +24,9 @@ pub struct Score {
     pub high: Option<f64>,
     /// Everything that the value depends on besides the texts.
     pub signature: String,
+    /// What the value is made of: precision and recall for ROUGE, precisions and brevity penalty for BLEU.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub details: Map<String, Value>,
 }
 
 /// A sample with its own scores: a line of `samples.jsonl`.
@@ -32,6 +37,12 @@ pub struct ScoredSample {
     pub sample: Sample,
     /// Score by metric.
     pub scores: Map<String, Value>,
+    /// The numbers that a corpus's score is made of, summed over samples, where they are more than one.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub statistics: Map<String, Value>,
+    /// The value of each field to slice by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub slices: BTreeMap<String, String>,
 }
 
 /// The scores of a corpus and of its samples.
@@ -43,46 +54,15 @@ pub struct Scores {
     pub samples: Vec<ScoredSample>,
 }
 
-/// Scores samples by each metric, with bootstrap intervals drawn from `seed`.
+/// Scores a list of samples by each metric, with bootstrap intervals drawn from `seed`. (What does
+/// not fit into memory goes through a [`Scorer`] in batches.)
 ///
 /// # Errors
 /// When there are no samples, or one of them has no reference.
-pub fn score(samples: Vec<Sample>, metrics: &[Box<dyn Metric>], seed: Seed) -> Result<Scores, MetricsError> {
-    if samples.is_empty() {
-        return Err(MetricsError::Empty);
-    }
-    if let Some(sample) = samples.iter().find(|sample| sample.references.is_empty()) {
-        return Err(MetricsError::NoReference { id: sample.id.clone() });
-    }
-    let metrics: Vec<&dyn Metric> = metrics.iter().map(AsRef::as_ref).collect();
-    let each = |metric: &&dyn Metric| -> Vec<Vec<f64>> {
-        let of = |sample: &Sample| metric.statistics(&sample.output, &sample.references);
-        samples.par_iter().map(of).collect()
-    };
-    let statistics: Vec<Vec<Vec<f64>>> = metrics.iter().map(each).collect();
-    let intervals = bootstrap::intervals(&metrics, &statistics, samples.len(), seed);
-    let references = reference_count(&samples);
-
-    let mut scores = Vec::new();
-    for ((metric, statistics), interval) in metrics.iter().zip(&statistics).zip(intervals) {
-        scores.push(Score {
-            metric: metric.facts().name.to_owned(),
-            value: metric.corpus(&sums(statistics), samples.len()),
-            n: samples.len() as u64,
-            low: interval.map(|(low, _)| low),
-            high: interval.map(|(_, high)| high),
-            signature: metric.signature(references),
-        });
-    }
-    let scored = |(index, sample): (usize, Sample)| {
-        let by_metric = metrics.iter().zip(&statistics).map(|(metric, statistics)| {
-            let value = metric.sentence(&statistics[index]);
-            (metric.facts().name.to_owned(), Value::from(value))
-        });
-        let scores = by_metric.collect();
-        ScoredSample { sample, scores }
-    };
-    let samples = samples.into_iter().enumerate().map(scored).collect();
+pub fn score(samples: Vec<Sample>, metrics: &[Arc<dyn Metric>], seed: Seed) -> Result<Scores, MetricsError> {
+    let mut scorer = Scorer::of(metrics.to_vec());
+    let samples = scorer.add(samples, &[])?;
+    let scores = scorer.finish(seed)?.scores;
     Ok(Scores { scores, samples })
 }
 
@@ -99,38 +79,47 @@ pub fn perplexity(nats: f64, tokens: u64, how: &str) -> Result<Score, MetricsErr
     if !value.is_finite() {
         return Err(MetricsError::NotFinite { nats });
     }
-    Ok(Score {
-        metric: super::PERPLEXITY.name.to_owned(),
+    Ok(of_model(
+        super::PERPLEXITY.name,
         value,
-        n: tokens,
-        low: None,
-        high: None,
-        signature: format!("perplexity|per:token|{how}|version:1"),
-    })
+        tokens,
+        format!("perplexity|per:token|{how}|version:{VERSION}"),
+    ))
 }
 
-/// Sums statistics over samples, in order.
-pub(super) fn sums<'a>(statistics: impl IntoIterator<Item = &'a Vec<f64>>) -> Vec<f64> {
-    let mut total = Vec::new();
-    for sample in statistics {
-        total.resize(sample.len(), 0.0);
-        for (sum, value) in total.iter_mut().zip(sample) {
-            *sum += value;
-        }
+/// Bits per byte of text from a summed negative log-likelihood in nats.
+///
+/// # Errors
+/// When there are no bytes, or the loss is not a finite number.
+pub fn bits_per_byte(nats: f64, bytes: u64, how: &str) -> Result<Score, MetricsError> {
+    if bytes == 0 {
+        return Err(MetricsError::NoTokens);
     }
-    total
+    let value = nats / std::f64::consts::LN_2 / bytes as f64;
+    if !value.is_finite() {
+        return Err(MetricsError::NotFinite { nats });
+    }
+    Ok(of_model(
+        super::BITS_PER_BYTE.name,
+        value,
+        bytes,
+        format!("bits_per_byte|per:byte|{how}|version:{VERSION}"),
+    ))
+}
+
+fn of_model(metric: &str, value: f64, n: u64, signature: String) -> Score {
+    Score {
+        metric: metric.to_owned(),
+        value,
+        n,
+        low: None,
+        high: None,
+        signature,
+        details: Map::new(),
+    }
 }
 
 /// A mean over at least one sample.
 pub(super) fn mean(sum: f64, samples: usize) -> f64 {
     sum / samples as f64
-}
-
-fn reference_count(samples: &[Sample]) -> ReferenceCount {
-    let first = samples.first().map_or(0, |sample| sample.references.len());
-    if samples.iter().all(|sample| sample.references.len() == first) {
-        ReferenceCount::Each(first)
-    } else {
-        ReferenceCount::Varying
-    }
 }

@@ -1,17 +1,36 @@
-//! Whitespace and words as the reference implementations (Python's) see them.
+//! The words that two texts have in common, for marking them.
 
-/// Whether Python's `str.split()` splits at this character: Unicode white space and the four
-/// separator controls, which Rust does not count.
-pub(super) fn is_space(c: char) -> bool {
-    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
+use std::ops::Range;
+
+use super::text::{Lcs, Vocabulary, places};
+
+/// The places in `text` of its words that are in the longest common subsequence with `other`, words
+/// being runs of letters and digits of any script, whatever their case.
+pub fn common_words(text: &str, other: &str) -> Vec<Range<usize>> {
+    let mut vocabulary = Vocabulary::default();
+    let mut ids = |text: &str, places: &[Range<usize>]| -> Vec<u32> {
+        let words = places.iter().map(|place| text[place.clone()].to_lowercase());
+        words.map(|word| vocabulary.id(word.as_bytes()).0).collect()
+    };
+    let (here, there) = (places(text), places(other));
+    let (words, others) = (ids(text, &here), ids(other, &there));
+    let mut found = Vec::new();
+    Lcs::default().positions(&words, &others, |word| found.push(here[word].clone()));
+    found.reverse();
+    found
 }
 
-/// Python's `text.split()`.
-pub(super) fn split(text: &str) -> impl Iterator<Item = &str> {
-    text.split(is_space).filter(|word| !word.is_empty())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Python's `text.strip()`.
-pub(super) fn strip(text: &str) -> &str {
-    text.trim_matches(is_space)
+    #[test]
+    fn common_words_are_found_in_their_places() {
+        let text = "El NIÑO comió pan";
+        let found: Vec<_> = common_words(text, "¿comió el niño pan?")
+            .into_iter()
+            .map(|place| &text[place])
+            .collect();
+        assert_eq!(found, ["El", "NIÑO", "pan"]);
+    }
 }

@@ -6,10 +6,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{ModelError, gpt2, llama};
-use crate::kernels::Heads;
+use super::falcon::FalconLayout;
+use super::llama::{Family, LlamaLayout};
+use super::t5::T5Layout;
+use super::transformer::TransformerLayout;
+use super::{ModelError, falcon, gpt2, llama, palm, rnn, t5, transformer};
+use crate::kernels::{Cell, Heads};
 
-/// The architectures that can be trained and loaded, under their `model_type` in `config.json`.
+/// The architectures that can be trained and loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Architecture {
@@ -18,6 +22,66 @@ pub enum Architecture {
     /// Rotary positions, RMS norm, SwiGLU, no biases, grouped-query attention (Touvron et al. 2023).
     #[default]
     Llama,
+    /// Parallel blocks and one key/value head, or grouped ones, or ALiBi (Almazrouei et al. 2023).
+    Falcon,
+    /// Parallel SwiGLU blocks, one key/value head, no biases (Chowdhery et al. 2022).
+    Palm,
+    /// Encoder and decoder with relative positions (Raffel et al. 2020).
+    T5,
+    /// Encoder and decoder with sinusoidal positions (Vaswani et al. 2017).
+    Transformer,
+    /// Layers of LSTM or GRU (Hochreiter and Schmidhuber 1997; Cho et al. 2014).
+    Rnn,
+}
+
+impl Architecture {
+    /// Every architecture.
+    pub const ALL: [Self; 7] = [
+        Self::Gpt2,
+        Self::Llama,
+        Self::Falcon,
+        Self::Palm,
+        Self::T5,
+        Self::Transformer,
+        Self::Rnn,
+    ];
+
+    /// Its name in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gpt2 => "gpt2",
+            Self::Llama => "llama",
+            Self::Falcon => "falcon",
+            Self::Palm => "palm",
+            Self::T5 => "t5",
+            Self::Transformer => "transformer",
+            Self::Rnn => "rnn",
+        }
+    }
+
+    /// Whether it reads a source with an encoder before its decoder writes.
+    pub fn encodes(self) -> bool {
+        matches!(self, Self::T5 | Self::Transformer)
+    }
+}
+
+/// An architecture with what only its models have.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Layout {
+    /// GPT-2.
+    Gpt2,
+    /// Llama, Mistral, Qwen2.
+    Llama(LlamaLayout),
+    /// Falcon.
+    Falcon(FalconLayout),
+    /// PaLM.
+    Palm,
+    /// T5.
+    T5(T5Layout),
+    /// The Transformer of 2017.
+    Transformer(TransformerLayout),
+    /// A recurrent model.
+    Rnn(Cell),
 }
 
 /// The ids of the tokenizer's special tokens, as `config.json` and `generation_config.json` name them.
@@ -34,11 +98,11 @@ pub struct SpecialIds {
 /// The whole description of a model, whatever its architecture calls the numbers on disk.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelConfig {
-    /// Which layers it has.
-    pub architecture: Architecture,
+    /// Which layers it has, and what only its architecture has.
+    pub layout: Layout,
     /// Rows of the token embedding.
     pub vocab_size: usize,
-    /// Blocks.
+    /// Blocks; of the encoder, where there is one.
     pub layers: usize,
     /// Query heads of a block.
     pub heads: usize,
@@ -50,7 +114,7 @@ pub struct ModelConfig {
     pub width: usize,
     /// Elements of a block's inner vector.
     pub mlp_width: usize,
-    /// Tokens that the model sees at once.
+    /// Tokens that the model sees at once; an encoder and its decoder as many each.
     pub context: usize,
     /// The share of activations that is zeroed while training.
     pub dropout: f64,
@@ -58,7 +122,7 @@ pub struct ModelConfig {
     pub tied_embeddings: bool,
     /// Added to the variance inside norms.
     pub norm_epsilon: f64,
-    /// The base of the rotary frequencies (`llama`).
+    /// The base of the rotary frequencies, where positions are rotary.
     pub rope_theta: f64,
     /// Special tokens.
     pub special: SpecialIds,
@@ -77,20 +141,75 @@ impl ModelConfig {
             message: error.to_string(),
         })?;
         let fields = Fields { path, object };
-        match fields.text("model_type")?.as_str() {
-            "gpt2" => gpt2::config(&fields),
-            "llama" => llama::config(&fields),
-            other => Err(fields.error(format!(
-                "model_type `{other}` is not one that fragua computes; it has gpt2 and llama"
+        let config = Self::read(&fields)?;
+        match config.layers.max(config.decoder_layers()) {
+            ..=DEEPEST => Ok(config),
+            layers => Err(fields.error(format!(
+                "it asks for {layers} layers, and no model has more than {DEEPEST}"
             ))),
+        }
+    }
+
+    fn read(fields: &Fields) -> Result<Self, ModelError> {
+        match fields.text("model_type")?.as_str() {
+            "gpt2" => gpt2::config(fields),
+            "llama" => llama::config(fields, Family::Llama),
+            "mistral" => llama::config(fields, Family::Mistral),
+            "qwen2" => llama::config(fields, Family::Qwen2),
+            "falcon" | "RefinedWeb" | "RefinedWebModel" => falcon::config(fields),
+            "palm" => palm::config(fields),
+            "t5" => t5::config(fields),
+            "marian" => transformer::config(fields, false),
+            "pegasus" => transformer::config(fields, true),
+            "rnn" => rnn::config(fields),
+            other => Err(fields.error(format!(
+                "model_type `{other}` is not one that fragua computes; it has gpt2, llama, mistral, qwen2, falcon, \
+                 t5, marian, pegasus, and its own palm and rnn"
+            ))),
+        }
+    }
+
+    /// Which layers it has.
+    pub fn architecture(&self) -> Architecture {
+        match self.layout {
+            Layout::Gpt2 => Architecture::Gpt2,
+            Layout::Llama(_) => Architecture::Llama,
+            Layout::Falcon(_) => Architecture::Falcon,
+            Layout::Palm => Architecture::Palm,
+            Layout::T5(_) => Architecture::T5,
+            Layout::Transformer(_) => Architecture::Transformer,
+            Layout::Rnn(_) => Architecture::Rnn,
+        }
+    }
+
+    /// The token that a decoder begins with, if a source is read by an encoder before it.
+    pub fn decoder_start(&self) -> Option<u32> {
+        match self.layout {
+            Layout::T5(layout) => Some(layout.start),
+            Layout::Transformer(layout) => Some(layout.start),
+            Layout::Gpt2 | Layout::Llama(_) | Layout::Falcon(_) | Layout::Palm | Layout::Rnn(_) => None,
+        }
+    }
+
+    /// Layers that a cache keeps something for: the decoder's.
+    pub fn decoder_layers(&self) -> usize {
+        match self.layout {
+            Layout::T5(layout) => layout.decoder_layers,
+            Layout::Transformer(layout) => layout.decoder_layers,
+            Layout::Gpt2 | Layout::Llama(_) | Layout::Falcon(_) | Layout::Palm | Layout::Rnn(_) => self.layers,
         }
     }
 
     /// `config.json` as Hugging Face writes it; the numbers' type is added by whoever writes weights.
     pub fn to_json(&self) -> Map<String, Value> {
-        let mut object = match self.architecture {
-            Architecture::Gpt2 => gpt2::to_json(self),
-            Architecture::Llama => llama::to_json(self),
+        let mut object = match self.layout {
+            Layout::Gpt2 => gpt2::to_json(self),
+            Layout::Llama(layout) => llama::to_json(self, layout),
+            Layout::Falcon(layout) => falcon::to_json(self, layout),
+            Layout::Palm => palm::to_json(self),
+            Layout::T5(layout) => t5::to_json(self, layout),
+            Layout::Transformer(layout) => transformer::to_json(self, layout),
+            Layout::Rnn(cell) => rnn::to_json(self, cell),
         };
         object.insert("vocab_size".into(), json!(self.vocab_size));
         object.insert("tie_word_embeddings".into(), json!(self.tied_embeddings));
@@ -102,6 +221,9 @@ impl ModelConfig {
     pub fn generation_json(&self) -> Map<String, Value> {
         let mut object = self.special.to_json();
         object.insert("do_sample".into(), json!(false));
+        if let Some(start) = self.decoder_start() {
+            object.insert("decoder_start_token_id".into(), json!(start));
+        }
         object
     }
 
@@ -129,6 +251,25 @@ impl SpecialIds {
         object
     }
 }
+
+/// The base of rotary frequencies: transformers 5 nests what version 4 wrote flat.
+pub(super) fn rope_theta(fields: &Fields) -> Result<f64, ModelError> {
+    let nested = fields.get("rope_parameters").and_then(|rope| rope.get("rope_theta"));
+    let theta = match nested.and_then(Value::as_f64) {
+        Some(theta) => theta,
+        None => fields.float_or("rope_theta", 10_000.0)?,
+    };
+    if theta.is_finite() && theta > 0.0 {
+        Ok(theta)
+    } else {
+        Err(fields.error(format!("`rope_theta` is {theta}, not a number above 0")))
+    }
+}
+
+/// No count of a model is as large: what is computed from two of them fits in 64 bits.
+const LARGEST: usize = 1 << 31;
+/// No model is as deep: a configuration that says so is damaged or hostile.
+const DEEPEST: usize = 10_000;
 
 /// The fields of one `config.json`, with errors that name it.
 pub(super) struct Fields {
@@ -167,7 +308,7 @@ impl Fields {
             (Some(value), _) => value
                 .as_u64()
                 .and_then(|number| usize::try_from(number).ok())
-                .filter(|number| *number > 0)
+                .filter(|number| *number > 0 && *number < LARGEST)
                 .ok_or_else(|| self.error(format!("`{name}` is {value}, not a count"))),
             (None, Some(default)) => Ok(default),
             (None, None) => Err(self.error(format!("`{name}` is missing"))),
@@ -202,21 +343,32 @@ impl Fields {
         }
     }
 
-    pub(super) fn special(&self) -> Result<SpecialIds, ModelError> {
+    /// Whether a field is there and null.
+    pub(super) fn is_null(&self, name: &str) -> bool {
+        self.object.get(name).is_some_and(Value::is_null)
+    }
+
+    /// A token's id, if the field is there.
+    pub(super) fn id(&self, name: &str) -> Result<Option<u32>, ModelError> {
         let id = |value: &Value| {
-            value
-                .as_u64()
-                .and_then(|id| u32::try_from(id).ok())
-                .ok_or_else(|| self.error(format!("a special token's id is {value}, not a token")))
+            let id = value.as_u64().and_then(|id| u32::try_from(id).ok());
+            id.ok_or_else(|| self.error(format!("`{name}` is {value}, not a token")))
         };
+        self.get(name).map(id).transpose()
+    }
+
+    pub(super) fn special(&self) -> Result<SpecialIds, ModelError> {
         Ok(SpecialIds {
-            bos: self.get("bos_token_id").map(id).transpose()?,
+            bos: self.id("bos_token_id")?,
             eos: match self.get("eos_token_id") {
-                None => Vec::new(),
-                Some(Value::Array(ids)) => ids.iter().map(id).collect::<Result<_, _>>()?,
-                Some(one) => vec![id(one)?],
+                Some(Value::Array(ids)) => ids
+                    .iter()
+                    .map(|id| id.as_u64().and_then(|id| u32::try_from(id).ok()))
+                    .collect::<Option<_>>()
+                    .ok_or_else(|| self.error("`eos_token_id` lists something that is not a token"))?,
+                _ => self.id("eos_token_id")?.into_iter().collect(),
             },
-            pad: self.get("pad_token_id").map(id).transpose()?,
+            pad: self.id("pad_token_id")?,
         })
     }
 }

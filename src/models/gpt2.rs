@@ -3,12 +3,11 @@
 use burn::tensor::{Int, Tensor};
 use serde_json::{Map, Value, json};
 
-use super::config::Fields;
+use super::config::{Fields, Layout};
 use super::init::{DEVIATION, Source, Start, residual_deviation};
-use super::{Architecture, LanguageModel, ModelConfig, ModelError, Pass, Role, Weight};
-use crate::kernels::{
-    Dropout, Heads, Orientation, attention, cached_attention, dropout, embedding, gelu, layer_norm, linear,
-};
+use super::layers::{LayerNorm, parts};
+use super::{LanguageModel, ModelConfig, ModelError, Pass, Role, Weight};
+use crate::kernels::{Heads, Orientation, attention, cached_attention, dropout, embedding, gelu, linear};
 
 /// The weights of a GPT-2.
 #[derive(Clone, Debug)]
@@ -16,7 +15,7 @@ pub(super) struct Gpt2 {
     tokens: Weight,
     positions: Weight,
     blocks: Vec<Block>,
-    norm: Norm,
+    norm: LayerNorm,
     output: Option<Weight>,
     heads: Heads,
     dropout: f32,
@@ -24,19 +23,12 @@ pub(super) struct Gpt2 {
 
 #[derive(Clone, Debug)]
 struct Block {
-    attention_norm: Norm,
+    attention_norm: LayerNorm,
     attention_in: Product,
     attention_out: Product,
-    mlp_norm: Norm,
+    mlp_norm: LayerNorm,
     mlp_in: Product,
     mlp_out: Product,
-}
-
-#[derive(Clone, Debug)]
-struct Norm {
-    weight: Weight,
-    bias: Weight,
-    epsilon: f32,
 }
 
 /// `x · W + b` with `[in, out]` weights.
@@ -46,20 +38,22 @@ struct Product {
     bias: Weight,
 }
 
-impl Norm {
-    fn new(source: &mut dyn Source, name: &str, config: &ModelConfig) -> Self {
-        let shape = [config.width];
-        Self {
-            weight: source.weight(format!("{name}.weight"), Role::Vector, &shape, Start::One),
-            bias: source.weight(format!("{name}.bias"), Role::Vector, &shape, Start::Zero),
-            epsilon: config.norm_epsilon as f32,
-        }
-    }
-
-    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        layer_norm(x, self.weight.value(), self.bias.value(), self.epsilon)
-    }
-}
+parts!(Gpt2 {
+    tokens,
+    positions,
+    blocks,
+    norm,
+    output
+});
+parts!(Block {
+    attention_norm,
+    mlp_norm,
+    attention_in,
+    attention_out,
+    mlp_in,
+    mlp_out
+});
+parts!(Product { weight, bias });
 
 impl Product {
     fn new(source: &mut dyn Source, name: &str, shape: [usize; 2], deviation: f32) -> Self {
@@ -88,6 +82,7 @@ impl Gpt2 {
         let table = |source: &mut dyn Source, name: &str, rows: usize| {
             source.weight(name.into(), Role::Embedding, &[rows, width], Start::Normal(DEVIATION))
         };
+        let norm = |source: &mut dyn Source, name: &str| LayerNorm::new(source, name, width, config.norm_epsilon);
         Self {
             tokens: table(source, "transformer.wte.weight", config.vocab_size),
             positions: table(source, "transformer.wpe.weight", config.context),
@@ -96,16 +91,16 @@ impl Gpt2 {
                     let name = |part: &str| format!("transformer.h.{layer}.{part}");
                     let packed = config.attention_heads().packed();
                     Block {
-                        attention_norm: Norm::new(source, &name("ln_1"), config),
+                        attention_norm: norm(source, &name("ln_1")),
                         attention_in: Product::new(source, &name("attn.c_attn"), [width, packed], DEVIATION),
                         attention_out: Product::new(source, &name("attn.c_proj"), [inside, width], residual),
-                        mlp_norm: Norm::new(source, &name("ln_2"), config),
+                        mlp_norm: norm(source, &name("ln_2")),
                         mlp_in: Product::new(source, &name("mlp.c_fc"), [width, mlp_width], DEVIATION),
                         mlp_out: Product::new(source, &name("mlp.c_proj"), [mlp_width, width], residual),
                     }
                 })
                 .collect(),
-            norm: Norm::new(source, "transformer.ln_f", config),
+            norm: norm(source, "transformer.ln_f"),
             output: (!config.tied_embeddings).then(|| table(source, "lm_head.weight", config.vocab_size)),
             heads: config.attention_heads(),
             dropout: config.dropout as f32,
@@ -114,49 +109,10 @@ impl Gpt2 {
 }
 
 impl LanguageModel for Gpt2 {
-    fn weights(&self) -> Vec<&Weight> {
-        let mut list = vec![&self.tokens, &self.positions];
-        for block in &self.blocks {
-            for norm in [&block.attention_norm, &block.mlp_norm] {
-                list.extend([&norm.weight, &norm.bias]);
-            }
-            for product in [&block.attention_in, &block.attention_out, &block.mlp_in, &block.mlp_out] {
-                list.extend([&product.weight, &product.bias]);
-            }
-        }
-        list.extend([&self.norm.weight, &self.norm.bias]);
-        list.extend(&self.output);
-        list
-    }
-
-    fn weights_mut(&mut self) -> Vec<&mut Weight> {
-        let mut list = vec![&mut self.tokens, &mut self.positions];
-        for block in &mut self.blocks {
-            for norm in [&mut block.attention_norm, &mut block.mlp_norm] {
-                list.extend([&mut norm.weight, &mut norm.bias]);
-            }
-            let products = [
-                &mut block.attention_in,
-                &mut block.attention_out,
-                &mut block.mlp_in,
-                &mut block.mlp_out,
-            ];
-            for product in products {
-                list.extend([&mut product.weight, &mut product.bias]);
-            }
-        }
-        list.extend([&mut self.norm.weight, &mut self.norm.bias]);
-        list.extend(&mut self.output);
-        list
-    }
-
     fn hidden(&self, tokens: Tensor<2, Int>, mut pass: Pass<'_>) -> Tensor<2> {
         let [batch, seq] = tokens.dims();
         let start = pass.start();
-        let drop = |site: &str, layer: usize, pass: &Pass<'_>| {
-            let seed = pass.dropout()?;
-            Dropout::new(self.dropout, &seed.child(site).child(layer))
-        };
+        let drop = |site: &str, layer: usize, pass: &Pass<'_>| pass.drop(site, layer, self.dropout);
         let x = embedding(tokens.flatten(0, 1), self.tokens.value());
         // positions are the same for every sequence of the batch
         let width = x.dims()[1];
@@ -199,7 +155,7 @@ pub(super) fn config(fields: &Fields) -> Result<ModelConfig, ModelError> {
         return Err(fields.error(format!("n_head {heads} does not divide n_embd {width}")));
     }
     Ok(ModelConfig {
-        architecture: Architecture::Gpt2,
+        layout: Layout::Gpt2,
         vocab_size: fields.count("vocab_size")?,
         layers: fields.count("n_layer")?,
         heads,

@@ -9,36 +9,56 @@
 mod cache;
 mod config;
 mod error;
+mod falcon;
 mod files;
 mod gpt2;
+mod hub;
+#[cfg(test)]
+mod hub_tests;
+mod import;
+#[cfg(test)]
+mod import_tests;
 mod init;
+mod inputs;
+mod layers;
 mod llama;
 mod model;
+mod palm;
+mod rnn;
 mod settings;
+mod t5;
 #[cfg(test)]
 mod tests;
+mod transformer;
 mod weight;
 
 pub use cache::Cache;
-pub use config::{Architecture, ModelConfig, SpecialIds};
+pub use config::{Architecture, Layout, ModelConfig, SpecialIds};
 pub use error::ModelError;
 pub use files::{WeightFile, write_weights};
+pub use hub::{Hub, HubError, HubModel};
+pub use import::Import;
+pub use inputs::{Inputs, Sources};
 pub use model::Model;
 pub use settings::ModelSettings;
 pub use weight::{Role, Weight};
 
 use burn::tensor::{Int, Tensor};
 
+use self::layers::Layer;
+use crate::kernels::Dropout;
 use crate::seed::Seed;
 
 /// What an architecture is: its weights, and the way from tokens to the rows that its output layer
 /// reads.
-trait LanguageModel: Send + Sync {
-    /// All weights, in the order of declaration.
-    fn weights(&self) -> Vec<&Weight>;
+trait LanguageModel: Layer + Send + Sync {
+    /// What an encoder reads: only where [`Architecture::encodes`].
+    fn encode(&self, _sources: &Sources, _dropout: Option<Seed>) -> Encoded {
+        unreachable!("this architecture has no encoder")
+    }
 
-    /// The same, to be changed in place.
-    fn weights_mut(&mut self) -> Vec<&mut Weight>;
+    /// Keeps what a decoder attends to of its source.
+    fn begin(&self, _encoded: &Encoded, _cache: &mut Cache) {}
 
     /// `[batch, seq]` tokens → `[batch·seq, width]`, after the last norm.
     fn hidden(&self, tokens: Tensor<2, Int>, pass: Pass<'_>) -> Tensor<2>;
@@ -47,10 +67,22 @@ trait LanguageModel: Send + Sync {
     fn output(&self) -> &Weight;
 }
 
+/// What an encoder read.
+struct Encoded {
+    /// `[batch·source, width]`
+    hidden: Tensor<2>,
+    batch: usize,
+    /// Tokens of each source, padding not counted.
+    lengths: Vec<usize>,
+}
+
 /// What one forward pass is for.
 enum Pass<'a> {
     /// Whole sequences from their first token; dropout masks from a seed while training.
-    Whole { dropout: Option<Seed> },
+    Whole {
+        dropout: Option<Seed>,
+        encoded: Option<Box<Encoded>>,
+    },
     /// New tokens of one sequence, after those in the cache.
     Cached { cache: &'a mut Cache },
 }
@@ -64,11 +96,27 @@ impl Pass<'_> {
         }
     }
 
-    /// Where dropout masks come from, if there are any.
-    fn dropout(&self) -> Option<Seed> {
+    /// Dropout at one place of a layer, if there is any.
+    fn drop(&self, site: &str, layer: usize, rate: f32) -> Option<Dropout> {
         match self {
-            Self::Whole { dropout } => *dropout,
+            Self::Whole { dropout, .. } => Dropout::new(rate, &dropout.as_ref()?.child(site).child(layer)),
             Self::Cached { .. } => None,
+        }
+    }
+
+    /// The keys and values of the source for a layer: projected from what the encoder read, with the
+    /// sources' lengths, or as the cache remembers them.
+    fn crossed(
+        &self,
+        layer: usize,
+        project: impl FnOnce(&Encoded) -> (Tensor<4>, Tensor<4>),
+    ) -> ((Tensor<4>, Tensor<4>), Option<Vec<usize>>) {
+        match self {
+            Self::Whole { encoded, .. } => {
+                let encoded = encoded.as_deref().expect("a decoder is given what its encoder read");
+                (project(encoded), Some(encoded.lengths.clone()))
+            }
+            Self::Cached { cache } => (cache.remembered(layer), None),
         }
     }
 }

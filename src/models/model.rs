@@ -6,15 +6,22 @@ use burn::tensor::{Device, Gradients, Int, Tensor};
 use safetensors::tensor::Dtype;
 use serde_json::{Map, Value, json};
 
+use super::falcon::Falcon;
 use super::files::{Loaded, write_weights};
 use super::gpt2::Gpt2;
 use super::init::{Drawn, Source};
 use super::llama::Llama;
-use super::{Architecture, Cache, LanguageModel, ModelConfig, ModelError, Pass, Weight};
-use crate::kernels::{Orientation, linear, linear_cross_entropy};
+use super::palm::Palm;
+use super::rnn::Rnn;
+use super::t5::T5;
+use super::transformer::Transformer;
+use super::{Cache, Inputs, LanguageModel, Layout, ModelConfig, ModelError, Pass, Sources, Weight, WeightFile};
+use crate::device::DeviceSpec;
+use crate::kernels::{Orientation, linear, linear_cross_entropy, smoothed_cross_entropy};
 use crate::seed::Seed;
 
-/// A decoder-only language model with its weights on one device.
+/// A language model with its weights on one device: a decoder, with an encoder before it where the
+/// architecture has one.
 pub struct Model {
     config: ModelConfig,
     network: Box<dyn LanguageModel>,
@@ -35,18 +42,41 @@ impl Model {
     /// When a file is missing or damaged, asks for what fragua does not compute, or its weights are
     /// not those of its configuration; each missing, unexpected or misshapen one is named.
     pub fn load(dir: &Path, device: &Device) -> Result<Self, ModelError> {
-        let config = ModelConfig::load(dir)?;
-        let mut source = Loaded::open(dir, device)?;
+        let mut config = ModelConfig::load(dir)?;
+        let mut source = Loaded::new(WeightFile::open(dir)?, device);
+        config.settle(&source);
         let model = Self::build(&config, &mut source);
         source.finish(config.tied_embeddings)?;
         Ok(model)
     }
 
+    /// Holds weights to a `config.json` without reading their numbers. Gives the tensors that the
+    /// model is made of, by their names in the file.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn check(config_dir: &Path, weights: WeightFile) -> Result<(WeightFile, Vec<String>), ModelError> {
+        let mut config = ModelConfig::load(config_dir)?;
+        let device = DeviceSpec::CPU.open().map_err(|error| ModelError::Config {
+            path: config_dir.to_owned(),
+            message: error.to_string(),
+        })?;
+        let mut source = Loaded::checking(weights, &device);
+        config.settle(&source);
+        Self::build(&config, &mut source);
+        source.finish(config.tied_embeddings)
+    }
+
     fn build(config: &ModelConfig, source: &mut dyn Source) -> Self {
         let device = source.device().clone();
-        let network: Box<dyn LanguageModel> = match config.architecture {
-            Architecture::Gpt2 => Box::new(Gpt2::new(config, source)),
-            Architecture::Llama => Box::new(Llama::new(config, source)),
+        let network: Box<dyn LanguageModel> = match config.layout {
+            Layout::Gpt2 => Box::new(Gpt2::new(config, source)),
+            Layout::Llama(layout) => Box::new(Llama::new(config, layout, source)),
+            Layout::Falcon(layout) => Box::new(Falcon::new(config, layout, source)),
+            Layout::Palm => Box::new(Palm::new(config, source)),
+            Layout::T5(layout) => Box::new(T5::new(config, layout, source)),
+            Layout::Transformer(layout) => Box::new(Transformer::new(config, layout, source)),
+            Layout::Rnn(cell) => Box::new(Rnn::new(config, cell, source)),
         };
         Self {
             config: config.clone(),
@@ -119,17 +149,46 @@ impl Model {
 
     /// The logits after each token: `[batch, seq]` → `[batch, seq, vocab]`. Dropout acts when a seed
     /// is given and the configuration has a rate.
-    pub fn logits(&self, tokens: Tensor<2, Int>, dropout: Option<Seed>) -> Tensor<3> {
-        let [batch, seq] = tokens.dims();
-        let hidden = self.network.hidden(tokens, Pass::Whole { dropout });
+    pub fn logits(&self, inputs: impl Into<Inputs>, dropout: Option<Seed>) -> Tensor<3> {
+        let inputs = inputs.into();
+        let [batch, seq] = inputs.tokens.dims();
+        let hidden = self.hidden(inputs, dropout);
         self.head(hidden).reshape([batch, seq, self.config.vocab_size])
     }
 
     /// The sum of −ln p over the targets that are counted, in nats: `[batch, seq]` tokens and
     /// `[batch, seq]` targets, −1 where none is. The caller divides by their number.
-    pub fn loss(&self, tokens: Tensor<2, Int>, targets: Tensor<2, Int>, dropout: Option<Seed>) -> Tensor<1> {
-        let hidden = self.network.hidden(tokens, Pass::Whole { dropout });
+    pub fn loss(&self, inputs: impl Into<Inputs>, targets: Tensor<2, Int>, dropout: Option<Seed>) -> Tensor<1> {
+        let hidden = self.hidden(inputs.into(), dropout);
         linear_cross_entropy(hidden, self.network.output().value(), targets.flatten(0, 1))
+    }
+
+    /// [`Self::loss`] against targets a share `smoothing` of which is spread over the whole vocabulary.
+    pub fn smoothed_loss(
+        &self,
+        inputs: impl Into<Inputs>,
+        targets: Tensor<2, Int>,
+        smoothing: f64,
+        dropout: Option<Seed>,
+    ) -> Tensor<1> {
+        if smoothing == 0.0 {
+            return self.loss(inputs, targets, dropout);
+        }
+        let logits = self.head(self.hidden(inputs.into(), dropout));
+        smoothed_cross_entropy(logits, targets.flatten(0, 1), smoothing as f32)
+    }
+
+    fn hidden(&self, inputs: Inputs, dropout: Option<Seed>) -> Tensor<2> {
+        let encoded = inputs
+            .sources
+            .map(|sources| Box::new(self.network.encode(&sources, dropout)));
+        self.network.hidden(inputs.tokens, Pass::Whole { dropout, encoded })
+    }
+
+    /// Reads the source of one sequence before its decoder begins, for architectures that encode.
+    pub fn begin(&self, sources: &Sources, cache: &mut Cache) {
+        let encoded = self.network.encode(sources, None);
+        self.network.begin(&encoded, cache);
     }
 
     /// Continues one sequence: `[1, n]` new tokens, which enter the cache → `[1, vocab]` logits after
@@ -156,7 +215,17 @@ impl Model {
     }
 }
 
-fn write_json(path: &Path, object: Map<String, Value>) -> Result<(), ModelError> {
+impl ModelConfig {
+    /// What only the weights tell: transformers 5 calls every T5 tied, and unties one whose file has
+    /// another output layer.
+    fn settle(&mut self, weights: &Loaded<'_>) {
+        if matches!(self.layout, Layout::T5(_)) {
+            self.tied_embeddings &= weights.same("lm_head.weight", "shared.weight");
+        }
+    }
+}
+
+pub(super) fn write_json(path: &Path, object: Map<String, Value>) -> Result<(), ModelError> {
     let mut sorted: Vec<_> = object.into_iter().collect();
     sorted.sort_by(|a, b| a.0.cmp(&b.0)); // as Hugging Face sorts them
     let object: Map<String, Value> = sorted.into_iter().collect();

@@ -57,6 +57,15 @@ impl Weight {
         weight
     }
 
+    /// One that stands for a weight whose numbers are not read.
+    pub(super) fn placeholder(name: String, role: Role, device: &Device) -> Self {
+        Self {
+            name,
+            role,
+            value: Tensor::zeros([1, 1], device),
+        }
+    }
+
     /// Its Hugging Face name: `model.layers.0.mlp.up_proj.weight`.
     pub fn name(&self) -> &str {
         &self.name

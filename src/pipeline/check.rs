@@ -17,10 +17,13 @@ pub(super) use words::artifact_words;
 use serde_json::Value;
 
 use super::tree::{Content, Node};
-use crate::step::{ARTIFACT_MARK, PATH_MARK};
+use crate::step::{ARTIFACT_MARK, PATH_MARK, SECRET_MARK};
 
 /// The schema key that makes a reference stand for all instances of a step.
 const GATHER_MARK: &str = "x-gather";
+
+/// The schema key of a value that is checked elsewhere, in better words.
+pub(super) const ELSEWHERE_MARK: &str = "x-elsewhere";
 
 /// Something that does not fit its schema.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +32,10 @@ pub(super) struct Fault {
     pub path: Vec<String>,
     /// Whether its key is wrong, or lacks something under it, rather than its value.
     pub at_key: bool,
+    /// Whether it is only how a whole number is written: `3.0`.
+    pub notation: bool,
+    /// Whether the value may be a secret, which no message shows.
+    pub secret: bool,
     pub message: String,
     pub help: Option<String>,
 }
@@ -46,6 +53,8 @@ pub(super) enum Mark {
     Artifact { types: Vec<String>, gather: bool },
     /// A path relative to the pipeline file.
     Path,
+    /// What only the environment holds.
+    Secret,
 }
 
 /// What a check found.
@@ -111,8 +120,12 @@ const KNOWN_KEYWORDS: &[&str] = &[
     "x-artifact",
     "x-gather",
     "x-path",
+    "x-secret",
     "x-words",
 ];
+
+/// More faults of one value than can be shown. Each costs a search for what was meant.
+const MAXIMUM_FAULTS: usize = 300;
 
 /// How many `$ref`s may lead to each other without a value in between.
 const MAXIMUM_REFERENCES: usize = 64;
@@ -133,7 +146,7 @@ impl<'a> Checker<'a> {
 
     fn visit(&mut self, schema: &'a Value, node: &Node) {
         // a placeholder that stands for nothing is told already
-        if matches!(node.content, Content::Unknown) {
+        if matches!(node.content, Content::Unknown) || schema.get(ELSEWHERE_MARK).is_some() {
             return;
         }
         let Some(schema_map) = schema.as_object() else {
@@ -151,6 +164,10 @@ impl<'a> Checker<'a> {
                 self.visit(target, node);
                 self.references -= 1;
             }
+        }
+        if schema.get(SECRET_MARK) == Some(&Value::Bool(true)) {
+            self.secret(schema, node);
+            return;
         }
         if !self.type_fits(schema, node) {
             self.wrong_type(schema, node);
@@ -197,15 +214,28 @@ impl<'a> Checker<'a> {
     }
 
     fn fault(&mut self, message: impl Into<String>, help: Option<String>) {
+        if self.is_full() {
+            return;
+        }
         self.outcome.faults.push(Fault {
             path: self.path.clone(),
             at_key: false,
+            notation: false,
+            secret: false,
             message: message.into(),
             help,
         });
     }
 
+    /// Whether so much is wrong already that more says nothing.
+    fn is_full(&self) -> bool {
+        self.outcome.faults.len() >= MAXIMUM_FAULTS
+    }
+
     fn key_fault(&mut self, message: impl Into<String>, help: Option<String>) {
+        if self.is_full() {
+            return;
+        }
         self.fault(message, help);
         if let Some(fault) = self.outcome.faults.last_mut() {
             fault.at_key = true;
@@ -233,7 +263,47 @@ impl<'a> Checker<'a> {
     fn wrong_type(&mut self, schema: &'a Value, node: &Node) {
         let wanted = words::wanted(self.root, schema);
         let message = format!("{} must be {wanted}, not {}", self.subject(), node.describe());
-        self.fault(message, words::conversion(&Self::types(schema), node));
+        self.misfit(message, &Self::types(schema), node);
+    }
+
+    /// A value of none of these types.
+    fn misfit(&mut self, message: String, types: &[&str], node: &Node) {
+        if self.is_full() {
+            return;
+        }
+        self.fault(message, words::conversion(types, node));
+        if let Some(fault) = self.outcome.faults.last_mut() {
+            let value = match &node.content {
+                Content::Number(number) => number.as_f64(),
+                _ => None,
+            };
+            fault.notation = types.contains(&"integer") && value.is_some_and(|value| value.fract() == 0.0);
+        }
+    }
+
+    /// A secret is named and never written: what stands there instead may be one, and is not repeated.
+    fn secret(&mut self, schema: &Value, node: &Node) {
+        let pattern = schema.get("pattern").and_then(Value::as_str).and_then(values::compiled);
+        let named = node
+            .text()
+            .zip(pattern)
+            .is_some_and(|(text, pattern)| pattern.is_match(text));
+        if !named {
+            let message = format!(
+                "{} must be `${{env.NAME}}`: a secret is never written in a file",
+                self.subject()
+            );
+            let help = "put it in an environment variable, and its name here";
+            self.fault(message, Some(help.into()));
+            if let Some(fault) = self.outcome.faults.last_mut() {
+                fault.secret = true;
+            }
+            return;
+        }
+        self.outcome.findings.push(Finding {
+            path: self.path.clone(),
+            mark: Mark::Secret,
+        });
     }
 
     fn marks(&mut self, schema: &Value, node: &Node) {

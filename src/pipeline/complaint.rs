@@ -1,14 +1,23 @@
 //! What is wrong between steps, in words.
 
+use std::collections::BTreeSet;
+
 use super::check::artifact_words;
 use super::diagnostic::Diagnostic;
 use super::join::NoRow;
 use super::matrix::MAXIMUM_INSTANCES;
 use super::reference::Reference;
 use super::resolve::Resolver;
+use super::source::Span;
 use super::suggest::{listed, suggest};
 use super::variant::{StepDraft, Variant};
-use crate::step::{ArtifactType, axes_label};
+use crate::step::ArtifactType;
+
+/// Of a long cycle the first edges are enough to see it.
+const SHOWN_EDGES: usize = 15;
+
+/// An axis that two steps do not agree on, and where each says so.
+type Apart = (String, Vec<(Span, String)>);
 
 impl Resolver<'_> {
     pub(super) fn reference_error(&self, variant: &Variant, reference: &Reference, message: String) -> Diagnostic {
@@ -39,11 +48,11 @@ impl Resolver<'_> {
             (None, names) => format!("these make {}: {names}", artifact_words(&types)),
         };
         let problem = self.reference_error(variant, reference, message).help(help);
-        self.problems.push(problem);
+        self.problems.push(problem.about(step.kind));
     }
 
     pub(super) fn cycle(&mut self, steps: &[StepDraft], cycle: &[usize]) {
-        let (first, next) = (&steps[cycle[0]], &steps[cycle[1 % cycle.len()]]);
+        let first = &steps[cycle[0]];
         let names: Vec<&str> = cycle
             .iter()
             .chain(&cycle[..1])
@@ -54,18 +63,27 @@ impl Resolver<'_> {
         } else {
             format!("these steps wait for each other: `{}`", names.join(" → "))
         };
-        let reading = first.variants.iter().find_map(|variant| {
-            let reference = variant
-                .references
-                .iter()
-                .find(|reference| reference.name.step == next.name)?;
-            Some(self.reference_error(variant, reference, message.clone()))
+        // the place of every edge: where each step names the next
+        let mut edges = cycle.iter().zip(cycle.iter().cycle().skip(1)).map(|(from, to)| {
+            let (step, next) = (&steps[*from], &steps[*to]);
+            let place = step.variants.iter().find_map(|variant| {
+                let mut references = variant.references.iter();
+                let reference = references.find(|reference| reference.name.step == next.name)?;
+                Some(variant.with.locate(&reference.path).node.span)
+            });
+            let text = format!("`{}` reads `{}`", step.name, next.name);
+            (place.unwrap_or(step.key), text)
         });
-        let problem = reading.unwrap_or_else(|| self.source.error(first.key, message));
+        let place = edges.next().map_or(first.key, |(place, _)| place);
+        let mut problem = self.source.error(place, message);
+        for (place, text) in edges.take(SHOWN_EDGES) {
+            problem = problem.label(place, text);
+        }
         self.problems.push(problem.help("let one of them read another step"));
     }
 
     pub(super) fn no_row(&self, step: &StepDraft, variant: &Variant, no_row: &NoRow) -> Diagnostic {
+        let mut apart = Vec::new();
         let (number, what) = match no_row {
             NoRow::TooMany => {
                 let message = format!(
@@ -79,11 +97,13 @@ impl Resolver<'_> {
             }
             NoRow::NotChosen(number) => (*number, "has no instance with these axes".to_owned()),
             NoRow::Apart(number) => {
-                let axes = axes_label(&variant.axes);
-                (
-                    *number,
-                    format!("has no instance that goes with {axes} and with what else it reads"),
-                )
+                apart = self.axes_apart(step, variant, *number);
+                let axes: Vec<&str> = apart.iter().map(|(axis, ..)| axis.as_str()).collect();
+                let what = match axes.as_slice() {
+                    [] => "has no instance that goes with what else it reads".to_owned(),
+                    axes => format!("has no instance with the same {}", listed(axes.iter().copied())),
+                };
+                (*number, what)
             }
         };
         let reference = &variant.references[number];
@@ -100,7 +120,68 @@ impl Resolver<'_> {
                 .flatten()
                 .map(|index| self.drafts[*index].name.as_str()),
         );
-        self.reference_error(variant, reference, message)
-            .help(format!("there are {names}"))
+        let mut problem = self
+            .reference_error(variant, reference, message)
+            .help(format!("there are {names}"));
+        for (span, text) in apart.into_iter().flat_map(|(_, places)| places) {
+            problem = problem.label(span, text);
+        }
+        problem
+    }
+
+    /// The axes that a reference and what comes before it have and do not agree on, with both places.
+    fn axes_apart(&self, step: &StepDraft, variant: &Variant, number: usize) -> Vec<Apart> {
+        let values = |step: &str, axis: &str| -> BTreeSet<&str> {
+            let instances = self.by_step.get(step).and_then(Option::as_ref).into_iter().flatten();
+            let axes = instances.flat_map(|index| &self.drafts[*index].axes);
+            axes.filter(|(name, _)| name == axis)
+                .map(|(_, value)| value.as_str())
+                .collect()
+        };
+        let there = &variant.references[number].name.step;
+        let instances = self.by_step.get(there).and_then(Option::as_ref);
+        let Some(first) = instances.and_then(|instances| instances.first()) else {
+            return Vec::new();
+        };
+        let mut apart = Vec::new();
+        for (axis, _) in &self.drafts[*first].axes {
+            let theirs = values(there, axis);
+            // the step's own axis, or that of a step that it reads before
+            let own = |variant: &&Variant| variant.axes.iter().any(|(name, _)| name == axis);
+            let mut others = variant.references[..number]
+                .iter()
+                .map(|reference| &reference.name.step);
+            let (here, ours): (&str, BTreeSet<&str>) = if own(&variant) {
+                let all = step.variants.iter().flat_map(|variant| &variant.axes);
+                let ours = all.filter(|(name, _)| name == axis).map(|(_, value)| value.as_str());
+                (&step.name, ours.collect())
+            } else {
+                match others.find(|other| !values(other, axis).is_empty()) {
+                    Some(other) => (other, values(other, axis)),
+                    None => continue,
+                }
+            };
+            if !ours.is_disjoint(&theirs) {
+                continue;
+            }
+            let place = |step: &str, values: &BTreeSet<&str>| {
+                let span = self.axis_at(step, axis, &mut Vec::new())?;
+                Some((span, format!("here `{axis}` is {}", listed(values.iter().copied()))))
+            };
+            let places = [place(here, &ours), place(there, &theirs)];
+            apart.push((axis.clone(), places.into_iter().flatten().collect()));
+        }
+        apart
+    }
+
+    /// Where the axis of a step stands: in its own matrix, or in that of a step that it reads.
+    fn axis_at(&self, step: &str, axis: &str, seen: &mut Vec<String>) -> Option<Span> {
+        if seen.iter().any(|earlier| earlier == step) {
+            return None;
+        }
+        seen.push(step.to_owned());
+        let (own, reads) = self.axes.get(step)?;
+        let found = own.iter().find(|(name, _)| name == axis).map(|(_, span)| *span);
+        found.or_else(|| reads.iter().find_map(|read| self.axis_at(read, axis, seen)))
     }
 }

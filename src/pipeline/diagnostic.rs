@@ -1,13 +1,19 @@
 //! What is wrong with a file, where, and what to do: for people with the source line, for programs
 //! as JSON.
 
+mod list;
+mod render;
+
+pub use list::Diagnostics;
+
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use annotate_snippets::renderer::DecorStyle;
-use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde_json::{Value, json};
+
+use super::source::{Source, Span};
+use crate::step::Kind;
 
 /// A place in a text: both count from one, columns in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,48 +24,22 @@ pub struct Position {
     pub column: usize,
 }
 
-/// Bytes of the source, half open.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Span {
-    pub start: usize,
-    pub end: usize,
-}
-
-/// The file's text, and the name under which messages show it.
-#[derive(Debug)]
-pub(super) struct Source {
-    pub file: String,
-    pub text: String,
-}
-
 impl Source {
-    pub fn new(file: &Path, text: impl Into<String>) -> Arc<Self> {
-        Arc::new(Self {
-            file: file.display().to_string(),
-            text: text.into(),
-        })
-    }
-
-    pub fn position(&self, byte: usize) -> Position {
-        let before = self.text.get(..byte).unwrap_or(&self.text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Position {
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-        }
-    }
-
     /// A problem at a place of this text.
     pub fn error(self: &Arc<Self>, span: Span, message: impl Into<String>) -> Diagnostic {
         Diagnostic {
             severity: Severity::Error,
-            file: self.file.clone(),
+            class: Class::Relation,
+            file: self.text_at(span.start).file.clone(),
             at: self.position(span.start),
-            message: message.into(),
+            message: shortened(message.into()),
             help: None,
+            docs: None,
             span,
             labels: Vec::new(),
             source: Some(self.clone()),
+            alias: None,
+            hidden: false,
         }
     }
 
@@ -72,7 +52,7 @@ impl Source {
 }
 
 /// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Severity {
     /// Nothing runs.
     Error,
@@ -80,11 +60,51 @@ pub enum Severity {
     Warning,
 }
 
+impl Severity {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+/// What sort of problem it is: what a program can go by, where words may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Class {
+    /// The text is not a YAML document that is read: its encoding, size, depth, or a key twice.
+    Syntax,
+    /// A key or a value is not what the JSON Schema says: an editor with the schema finds the same.
+    Shape,
+    /// A whole number is written with a point, which JSON Schema takes for the same number.
+    Notation,
+    /// Parts of the file do not go together: parameters, axes, steps that read each other.
+    Relation,
+    /// A kind's own word on its settings: choices that exclude each other, files that are not there.
+    Kind,
+}
+
+impl Class {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Syntax => "syntax",
+            Self::Shape => "shape",
+            Self::Notation => "notation",
+            Self::Relation => "relation",
+            Self::Kind => "kind",
+        }
+    }
+}
+
 /// One thing wrong with a pipeline file.
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
     /// How bad it is.
     pub severity: Severity,
+    /// What sort of problem it is.
+    pub class: Class,
     /// The file as it was named.
     pub file: String,
     /// Where: 1:1 for the file as a whole.
@@ -93,9 +113,16 @@ pub struct Diagnostic {
     pub message: String,
     /// The next move.
     pub help: Option<String>,
+    /// The page about the kind that it is about: `docs/steps/pretrain.md`. A path in the project and
+    /// no address, so that it is the page of this version, offline too; `fragua schema --markdown
+    /// pretrain` prints the same from the program alone.
+    pub docs: Option<String>,
     span: Span,
     labels: Vec<(Span, String)>,
     source: Option<Arc<Source>>,
+    alias: Option<Span>,
+    /// Whether its lines are not shown.
+    hidden: bool,
 }
 
 impl Diagnostic {
@@ -103,88 +130,106 @@ impl Diagnostic {
     pub(super) fn whole(file: &Path, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
+            class: Class::Syntax,
             file: file.display().to_string(),
             at: Position { line: 1, column: 1 },
-            message: message.into(),
+            message: shortened(message.into()),
             help: None,
+            docs: None,
             span: Span::default(),
             labels: Vec::new(),
             source: None,
+            alias: None,
+            hidden: false,
         }
     }
 
-    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+    /// The same at another place of a file whose text there is not.
+    pub(super) fn at(mut self, at: Position) -> Self {
+        self.at = at;
         self
     }
 
-    pub(super) fn maybe_help(mut self, help: Option<String>) -> Self {
-        self.help = help.or(self.help);
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(shortened(help.into()));
+        self
+    }
+
+    pub(super) fn maybe_help(self, help: Option<String>) -> Self {
+        match help {
+            Some(help) => self.help(help),
+            None => self,
+        }
+    }
+
+    pub(super) fn class(mut self, class: Class) -> Self {
+        self.class = class;
+        self
+    }
+
+    /// Names the page about the kind whose settings it is about.
+    pub(super) fn about(mut self, kind: Option<&Kind>) -> Self {
+        self.docs = kind.map(|kind| format!("docs/steps/{}.md", kind.name)).or(self.docs);
         self
     }
 
     /// A second place that belongs to the problem.
     pub(super) fn label(mut self, span: Span, text: impl Into<String>) -> Self {
-        self.labels.push((span, text.into()));
+        self.labels.push((span, shortened(text.into())));
         self
     }
 
-    fn same_as(&self, other: &Self) -> bool {
-        self.span == other.span && self.message == other.message && self.severity == other.severity
+    /// The same without the line that it stands in: there may be a secret in it.
+    pub(super) fn hidden(mut self) -> Self {
+        self.hidden = true;
+        self
     }
 
-    /// The message with its source line and a caret, for people.
-    pub fn render(&self, colour: bool) -> String {
-        let level = match self.severity {
-            Severity::Error => Level::ERROR,
-            Severity::Warning => Level::WARNING,
-        };
-        let mut group = Group::with_title(level.primary_title(self.message.as_str()));
-        group = match &self.source {
-            Some(source) => {
-                // tabs and control characters are shown by annotate-snippets as visible symbols
-                let mut snippet = Snippet::source(source.text.as_str())
-                    .path(self.file.as_str())
-                    .annotation(AnnotationKind::Primary.span(visible(source, self.span)));
-                for (span, text) in &self.labels {
-                    snippet = snippet.annotation(
-                        AnnotationKind::Context
-                            .span(visible(source, *span))
-                            .label(text.as_str()),
-                    );
-                }
-                group.element(snippet)
-            }
-            None => group.element(Origin::path(self.file.as_str())),
-        };
-        if let Some(help) = &self.help {
-            group = group.element(Level::HELP.message(help.as_str()));
-        }
-        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
-        renderer.decor_style(DecorStyle::Ascii).render(&[group])
+    /// The alias by which the value came to stand where it is wrong.
+    pub(super) fn alias(mut self, alias: Option<Span>) -> Self {
+        self.alias = alias.or(self.alias);
+        self
     }
 
     fn to_json(&self) -> Value {
-        json!({
-            "file": self.file,
-            "line": self.at.line,
-            "column": self.at.column,
-            "message": self.message,
-            "help": self.help,
-        })
+        let end = |span: Span| {
+            let source = self.source.as_ref()?;
+            Some(source.text_at(span.start).position(span.end.max(span.start)))
+        };
+        let place = |span: Span, at: Position, file: &str, message: &str| {
+            let end = end(span).unwrap_or(at);
+            json!({
+                "file": file, "line": at.line, "column": at.column,
+                "end_line": end.line, "end_column": end.column, "message": message,
+            })
+        };
+        let notes = self.labels.iter().filter_map(|(span, text)| {
+            let source = self.source.as_ref()?;
+            Some(place(
+                *span,
+                source.position(span.start),
+                &source.text_at(span.start).file,
+                text,
+            ))
+        });
+        let notes: Vec<Value> = notes.collect();
+        let mut value = place(self.span, self.at, &self.file, &self.message);
+        value["help"] = json!(self.help);
+        value["severity"] = json!(self.severity.name());
+        value["class"] = json!(self.class.name());
+        value["notes"] = json!(notes);
+        value["docs"] = json!(self.docs);
+        value
     }
 }
 
-/// A caret needs a place: the first line of a span, at least one byte where there is one.
-fn visible(source: &Source, span: Span) -> std::ops::Range<usize> {
-    let text = &source.text;
-    let start = span.start.min(text.len());
-    let end = span.end.clamp(start, text.len());
-    let first_line = text[start..end]
-        .find(['\n', '\r'])
-        .map_or(end, |newline| start + newline);
-    let end = start + text[start..first_line].trim_end().len();
-    start..end
+/// A sentence of bounded length, whatever the file has for a name.
+fn shortened(text: String) -> String {
+    const LONGEST: usize = 800;
+    match text.char_indices().nth(LONGEST) {
+        None => text,
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
 }
 
 impl fmt::Display for Diagnostic {
@@ -195,77 +240,36 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// All problems of a file, in file order. Never empty as an error.
-#[derive(Clone, Debug)]
-pub struct Diagnostics(pub Vec<Diagnostic>);
-
-impl Diagnostics {
-    /// In file order, each once: a matrix finds the same problem many times.
-    pub(super) fn sorted(mut list: Vec<Diagnostic>) -> Self {
-        list.sort_by_key(|one| (one.span.start, one.span.end));
-        let mut kept: Vec<Diagnostic> = Vec::with_capacity(list.len());
-        for diagnostic in list {
-            if !kept.iter().any(|earlier| earlier.same_as(&diagnostic)) {
-                kept.push(diagnostic);
-            }
-        }
-        Self(kept)
-    }
-
-    /// All of them for people, with source lines; colour only when asked for.
-    pub fn render(&self, colour: bool) -> String {
-        let rendered: Vec<_> = self.0.iter().map(|diagnostic| diagnostic.render(colour)).collect();
-        rendered.join("\n\n")
-    }
-
-    /// `{"errors": [{"file", "line", "column", "message", "help"}]}`
-    pub fn to_json(&self) -> Value {
-        json!({ "errors": self.0.iter().map(Diagnostic::to_json).collect::<Vec<_>>() })
-    }
-}
-
-impl fmt::Display for Diagnostics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.render(false))
-    }
-}
-
-impl std::error::Error for Diagnostics {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn columns_count_characters() {
-        let source = Source::new(Path::new("a.yaml"), "uno: 1\nñandú: dos\n");
-        let byte = source.text.find("dos").expect("is there");
-        assert_eq!(source.position(byte), Position { line: 2, column: 8 });
-        assert_eq!(source.position(9999).line, 3);
-    }
-
-    #[test]
-    fn every_span_renders() {
-        let source = Source::new(Path::new("a.yaml"), "a: ñ\r\n\tb: \"x\u{7}\"\n");
-        for start in 0..=source.text.len() + 2 {
-            for end in start..=source.text.len() + 2 {
-                let inside = |byte: usize| byte > source.text.len() || source.text.is_char_boundary(byte);
-                if inside(start) && inside(end) {
-                    let rendered = source.error(Span { start, end }, "wrong").render(false);
-                    assert!(rendered.contains("a.yaml:"), "{rendered}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn json_is_the_design_s() {
-        let source = Source::new(Path::new("a.yaml"), "a: 1\n");
-        let list = Diagnostics::sorted(vec![source.error(Span { start: 3, end: 4 }, "no").help("do")]);
+    fn json_has_the_documented_fields_and_more() {
+        let source = Source::new(Path::new("a.yaml"), "a: 1\nb: 2\n");
+        let problem = source
+            .error(Span { start: 3, end: 4 }, "no")
+            .help("do")
+            .label(Span { start: 5, end: 6 }, "here");
+        assert_eq!(problem.to_string(), "a.yaml:1:4: no; do");
         assert_eq!(
-            list.to_json(),
-            json!({"errors": [{"file": "a.yaml", "line": 1, "column": 4, "message": "no", "help": "do"}]})
+            Diagnostics::sorted(vec![problem]).to_json(),
+            json!({"errors": [{
+                "file": "a.yaml", "line": 1, "column": 4, "end_line": 1, "end_column": 5, "message": "no", "help": "do",
+                "severity": "error", "class": "relation", "docs": null,
+                "notes": [{
+                    "file": "a.yaml", "line": 2, "column": 1, "end_line": 2, "end_column": 2, "message": "here",
+                }],
+            }]})
         );
-        assert_eq!(list.0[0].to_string(), "a.yaml:1:4: no; do");
+    }
+
+    #[test]
+    fn messages_are_bounded() {
+        let source = Source::new(Path::new("a.yaml"), "a: 1\n");
+        let problem = source
+            .error(Span::default(), "ñ".repeat(100_000))
+            .help("x".repeat(100_000));
+        assert!(problem.to_string().len() < 4000);
     }
 }

@@ -1,19 +1,20 @@
 //! The top level: checked with places, then read into types.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::check::{Fault, check};
-use super::diagnostic::{Diagnostic, Source, Span};
-use super::meaning::as_json;
+use super::diagnostic::{Class, Diagnostic};
+use super::policy::meant_at;
+use super::source::{Source, Span};
 use super::structure;
 use super::tree::{Content, Node};
 use crate::step::Kind;
 
-/// A pipeline file's top level, as serde_yaml reads it.
+/// A pipeline file's top level.
 #[derive(Debug, Deserialize)]
 pub(super) struct PipelineFile {
     pub pipeline: String,
@@ -28,30 +29,55 @@ pub(super) struct StepFile {
     pub uses: String,
 }
 
-/// Reads the text into types. What serde_yaml can say against it was said with its place before:
+/// Reads the tree into types. What serde can say against it was said with its place before:
 /// by the reader and the structure check.
-pub(super) fn typed(source: &Arc<Source>) -> Result<PipelineFile, Diagnostic> {
-    as_json(&source.text)
-        .map_err(|error| error.to_string())
-        .and_then(|value| serde_json::from_value(value).map_err(|error| error.to_string()))
+pub(super) fn typed(source: &Arc<Source>, root: &Node) -> Result<PipelineFile, Diagnostic> {
+    serde_json::from_value(root.to_value())
         .map_err(|error| source.error(Span::default(), format!("this is not a pipeline: {error}")))
 }
 
-/// Checks all but what is under `with:`.
-pub(super) fn check_structure(source: &Arc<Source>, root: &Node, kinds: &[Kind]) -> Vec<Diagnostic> {
-    let schema = structure::file(&structure::step(kinds));
+/// What a file is to the pipeline.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// The pipeline file.
+    Named,
+    /// One that it includes.
+    Included,
+}
+
+/// Checks all but what is under `with:`; `beginning` is where a problem with the file as a whole is.
+pub(super) fn check_structure(
+    source: &Arc<Source>,
+    root: &Node,
+    kinds: &[Kind],
+    role: Role,
+    beginning: Span,
+) -> Vec<Diagnostic> {
+    let step = structure::step(kinds);
+    let schema = match role {
+        Role::Named => structure::file(&step),
+        Role::Included => structure::included(&step),
+    };
     let outcome = check(&schema, root, &subject);
     outcome
         .faults
         .into_iter()
         .map(|mut fault| {
-            if let Some(help) = belongs_under_with(root, &fault, kinds) {
+            if let Some(help) = belongs_under_with(root, &fault, kinds).or_else(|| meant_at(root, &fault)) {
                 fault.help = Some(help);
             }
             if fault.path.is_empty() && !matches!(root.content, Content::Map(_)) {
-                fault.help = Some("begin with `pipeline: NAME` and `steps:`; `fragua init` writes a first one".into());
+                fault.help = Some(match role {
+                    Role::Named => "begin with `pipeline: NAME` and `steps:`; `fragua init` writes a first one".into(),
+                    Role::Included => "give it `params:` or `steps:`".into(),
+                });
             }
-            place(source, root, Span::default(), fault)
+            if let ([key], Role::Included) = (fault.path.as_slice(), role)
+                && ["pipeline", "about", "seed"].contains(&key.as_str())
+            {
+                fault.help = Some(format!("`{key}` belongs to the file that includes this one"));
+            }
+            place(source, root, beginning, fault)
         })
         .collect()
 }
@@ -93,13 +119,30 @@ pub(super) fn place(source: &Arc<Source>, root: &Node, outside: Span, fault: Fau
         None if at_root && (fault.at_key || block) => outside,
         _ => found.node.span,
     };
+    // what a placeholder or `--set` puts in, no schema of the file can see
+    let class = match (fault.notation, found.node.used, &found.node.set) {
+        (true, ..) => Class::Notation,
+        (false, None, None) => Class::Shape,
+        _ => Class::Relation,
+    };
+    if fault.secret {
+        return source
+            .error(span, fault.message)
+            .class(class)
+            .maybe_help(fault.help)
+            .hidden();
+    }
     found
         .node
         .explain(source.error(span, fault.message))
+        .class(class)
         .maybe_help(fault.help)
 }
 
-/// The value of a JSON Schema.
-pub(super) fn schema_value(kind: &Kind) -> Value {
-    (kind.schema)().to_value()
+/// The JSON Schema of a kind's settings, made once: thousands of steps use a handful of kinds.
+pub(super) fn schema_value(kind: &Kind) -> Arc<Value> {
+    static MADE: Mutex<BTreeMap<usize, Arc<Value>>> = Mutex::new(BTreeMap::new());
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    let schema = || Arc::new((kind.schema)().to_value());
+    made.entry(kind.schema as usize).or_insert_with(schema).clone()
 }

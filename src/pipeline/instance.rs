@@ -1,15 +1,19 @@
 //! One instance: its final settings, its inputs, what its kind says of them, and what it derives.
 
+use std::collections::{BTreeMap, HashSet};
+
 use serde_json::{Value, json};
 
 use super::check::{Fault, Finding, Mark, check};
-use super::diagnostic::Span;
+use super::diagnostic::Class;
 use super::file::{place, schema_value};
 use super::join::Row;
+use super::origin::{Origins, origins};
 use super::resolve::{Draft, Resolver};
+use super::source::Span;
 use super::tree::{Node, Replacement};
 use super::variant::{StepDraft, Variant};
-use crate::step::{Derived, Input, Kind, Problem, axes_label};
+use crate::step::{Derived, Input, Kind, Problem, Redaction, axes_label, variable};
 
 /// How many derived instances may stand behind each other.
 const MAXIMUM_DERIVED: usize = 8;
@@ -24,15 +28,18 @@ impl Resolver<'_> {
         row: Row,
         sound: bool,
     ) -> usize {
+        let left_out = step.left_out.clone().or_else(|| self.reads_left_out(variant, &row));
         let mut inputs: Vec<(usize, Input)> = Vec::new();
+        let mut texts_read = HashSet::new(); // a report may gather thousands
         let mut replacements: Vec<(&[String], Replacement)> = Vec::new();
         for (reference, targets) in variant.references.iter().zip(&row.targets) {
             let part = reference.name.part.as_deref();
             let mut texts = Vec::new();
-            for target in targets {
+            let takes_part = |target: &&usize| self.drafts[**target].left_out.is_none();
+            for target in targets.iter().filter(|target| left_out.is_some() || takes_part(target)) {
                 let input = self.input(*target, part);
                 texts.push(Value::String(input.text.clone()));
-                if !inputs.iter().any(|(_, other)| other.text == input.text) {
+                if texts_read.insert(input.text.clone()) {
                     inputs.push((*target, input));
                 }
             }
@@ -50,15 +57,13 @@ impl Resolver<'_> {
             })
         };
         let shown = variant.with.replaced(&replaced);
+        let paths: BTreeMap<&[String], String> = variant
+            .paths
+            .iter()
+            .filter_map(|path| Some((path.as_slice(), self.absolute(variant.with.locate(path).node)?)))
+            .collect();
         let settings = variant.with.replaced(&|path| {
-            replaced(path).or_else(|| {
-                let written = variant
-                    .paths
-                    .iter()
-                    .any(|at| at == path)
-                    .then(|| variant.with.locate(path).node.text())??;
-                Some(Replacement::One(self.absolute(written)))
-            })
+            replaced(path).or_else(|| Some(Replacement::One(Value::String(paths.get(path)?.clone()))))
         });
         let mut draft = Draft {
             name: format!("{}{}", step.name, axes_label(&row.axes)),
@@ -69,21 +74,61 @@ impl Resolver<'_> {
             shown,
             work: None,
             seed: variant.seed,
+            origins: Origins {
+                settings: origins(self.source, &variant.with),
+                ..variant.seed_origins.clone()
+            },
+            policy: variant.policy,
             inputs,
             derived: false,
+            left_out,
             at: step.key,
         };
-        if sound {
+        let sound = sound && (draft.left_out.is_some() || self.environment_has(variant, &step.name));
+        // without its variables a step that is left out cannot be parsed, and need not
+        let parsed = draft.left_out.is_none() || variant.variables.is_empty();
+        if sound && parsed {
             match (kind.parse)(&draft.settings) {
                 Ok(work) => draft.work = Some(work),
-                Err(problem) => self.told(variant, &step.name, problem),
+                Err(problem) => self.told(variant, step, problem, Class::Shape),
             }
         }
-        self.derive(&mut draft, 0);
-        for problem in self.checked(&draft) {
-            self.told(variant, &step.name, problem);
+        if draft.left_out.is_none() {
+            let found = self.checked(&draft);
+            self.derive(&mut draft, 0, &found);
+            for problem in found {
+                self.told(variant, step, problem, Class::Kind);
+            }
         }
         self.add(draft)
+    }
+
+    /// Whether every variable that paths and secrets name is there; what is not is told.
+    fn environment_has(&mut self, variant: &Variant, step: &str) -> bool {
+        let mut all = true;
+        for (path, name) in &variant.variables {
+            if let Err(error) = variable(name) {
+                all = false;
+                let node = variant.with.locate(path).node;
+                let message = format!("`{}` of step `{step}`: {error}", path.join("."));
+                let help = format!("set it for this command: {name}=.. fragua ..");
+                self.problems.push(node.error(self.source, message).help(help));
+            }
+        }
+        all
+    }
+
+    /// Why a row does not take part, if what it reads does not: one that it needs, or all of those
+    /// that it gathers.
+    fn reads_left_out(&self, variant: &Variant, row: &Row) -> Option<String> {
+        let is_left_out = |target: &usize| self.drafts[*target].left_out.is_some();
+        let mut reads = variant.references.iter().zip(&row.targets);
+        let (_, targets) = reads.find(|(_, targets)| targets.iter().all(is_left_out))?;
+        let first = &self.drafts[*targets.first()?].name;
+        Some(match targets.len() {
+            1 => format!("reads `{first}`, which is left out"),
+            more => format!("reads `{first}` and {} more, which are left out", more - 1),
+        })
     }
 
     fn add(&mut self, draft: Draft) -> usize {
@@ -104,20 +149,28 @@ impl Resolver<'_> {
     }
 
     /// A problem that a kind found, at its place.
-    fn told(&mut self, variant: &Variant, step: &str, problem: Problem) {
+    fn told(&mut self, variant: &Variant, step: &StepDraft, problem: Problem, class: Class) {
+        let name = &step.name;
         let message = if problem.path.is_empty() {
-            format!("step `{step}`: {}", problem.message)
+            format!("step `{name}`: {}", problem.message)
         } else {
-            format!("`{}` of step `{step}`: {}", problem.path.join("."), problem.message)
+            format!("`{}` of step `{name}`: {}", problem.path.join("."), problem.message)
         };
+        // what a kind says may hold a path that the environment gave
+        let redaction = Redaction::of(&variant.with.to_value());
         let fault = Fault {
             path: problem.path,
             at_key: false,
-            message,
-            help: problem.help,
+            notation: false,
+            secret: false,
+            message: redaction.clean(&message),
+            help: problem.help.map(|help| redaction.clean(&help)),
         };
-        self.problems
-            .push(place(self.source, &variant.with, variant.outside, fault));
+        let mut told = place(self.source, &variant.with, variant.outside, fault).class(class);
+        for (path, text) in problem.notes {
+            told = told.label(variant.with.locate(&path).node.span, text);
+        }
+        self.problems.push(told.about(step.kind));
     }
 
     /// An instance as its reader sees it.
@@ -137,18 +190,29 @@ impl Resolver<'_> {
         }
     }
 
-    fn absolute(&self, written: &str) -> Value {
-        Value::String(self.folder.join(written).to_string_lossy().into_owned())
+    /// A path, relative to the file that it is written in, as an absolute one.
+    fn absolute(&mut self, node: &Node) -> Option<String> {
+        let text = node.text()?;
+        // only what was written as one is a variable once the settings are text
+        let written = if node.env {
+            text.to_owned()
+        } else {
+            text.replace("${", "$${")
+        };
+        let folder = &self.source.text_at(node.span.start).folder;
+        let absolute = folder.join(&written).to_string_lossy().into_owned();
+        self.written.insert(absolute.clone(), text.to_owned());
+        Some(absolute)
     }
 
-    /// A path as the file wrote it: what is made absolute begins with the file's folder.
+    /// A path as the file wrote it.
     fn as_written(&self, absolute: &str) -> Value {
-        let folder = format!("{}{}", self.folder.display(), std::path::MAIN_SEPARATOR);
-        Value::String(absolute.strip_prefix(&folder).unwrap_or(absolute).to_owned())
+        Value::String(self.written.get(absolute).map_or(absolute, String::as_str).to_owned())
     }
 
     /// Adds the instances that a step has the engine add before it, each once for all who ask.
-    fn derive(&mut self, draft: &mut Draft, depth: usize) {
+    /// What `told` says already of the settings that they share is not told of them again.
+    fn derive(&mut self, draft: &mut Draft, depth: usize, told: &[Problem]) {
         let derived = draft.work.as_ref().map(|work| work.derived()).unwrap_or_default();
         for wanted in derived {
             let field = wanted.field;
@@ -158,10 +222,11 @@ impl Resolver<'_> {
                     input.text = format!("@{field}");
                     draft.inputs.push((index, input));
                 }
+                Err(problem) if told.iter().any(|earlier| earlier.message == problem.message) => {}
                 Err(problem) => {
                     let message = format!("step `{}`: {}", draft.step, problem.message);
                     let problem = self.source.error(draft.at, message).maybe_help(problem.help);
-                    self.problems.push(problem);
+                    self.problems.push(problem.class(Class::Kind).about(Some(draft.kind)));
                 }
             }
         }
@@ -180,7 +245,7 @@ impl Resolver<'_> {
                 )
             })?;
         let work = (kind.parse)(&wanted.with)?;
-        let seed = work.needs().seed.then_some(owner.seed);
+        let seed = work.needs().seed.then(|| owner.seed.to_hex());
         let identity = json!([kind.name, wanted.with, seed]).to_string();
         if let Some(index) = self.known.get(&identity) {
             return Ok(*index);
@@ -199,8 +264,14 @@ impl Resolver<'_> {
             settings: wanted.with,
             work: Some(work),
             seed: owner.seed,
+            origins: Origins {
+                settings: BTreeMap::new(),
+                ..owner.origins.clone()
+            },
+            policy: owner.policy,
             inputs: Vec::new(),
             derived: true,
+            left_out: None,
             at: owner.at,
         };
         for finding in &outcome.findings {
@@ -216,7 +287,7 @@ impl Resolver<'_> {
                 }
             }
         }
-        self.derive(&mut draft, depth + 1);
+        self.derive(&mut draft, depth + 1, &[]);
         if let Some(problem) = self.checked(&draft).into_iter().next() {
             return Err(problem);
         }

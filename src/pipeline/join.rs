@@ -3,8 +3,13 @@
 //! Axes of the same name join (they must have the same value), others multiply. A field that
 //! gathers takes all instances and adds no axis.
 
+use std::collections::HashMap;
+
 use super::matrix::MAXIMUM_INSTANCES;
 use super::reference::Reference;
+
+/// More instances that all instances of one step read together are a mistake.
+const MAXIMUM_READS: usize = 10_000_000;
 
 /// A step's axes, with the instances that each of its references then means.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,13 +50,17 @@ pub(super) fn rows(
         }
         if reference.gather {
             let all: Vec<usize> = chosen.iter().map(|(index, _)| *index).collect();
+            if rows.len().saturating_mul(all.len()) > MAXIMUM_READS {
+                return Err(NoRow::TooMany);
+            }
             rows.iter_mut().for_each(|row| row.targets.push(all.clone()));
             continue;
         }
+        let shared = Shared::of(&rows, &chosen, &reference.name.chosen);
         rows = rows
             .iter()
             .flat_map(|row| {
-                chosen.iter().filter_map(|(index, axes)| {
+                shared.partners(row).iter().filter_map(|(index, axes)| {
                     let axes = joined(&row.axes, axes, &reference.name.chosen)?;
                     let mut targets = row.targets.clone();
                     targets.push(vec![*index]);
@@ -67,6 +76,49 @@ pub(super) fn rows(
         }
     }
     Ok(rows)
+}
+
+/// An upstream instance with its axes.
+type Upstream<'a> = (usize, &'a [(String, String)]);
+
+/// Upstream instances by their values of the axes that all of them share with all rows, so that a
+/// matrix of thousands joins without a comparison of each with each.
+struct Shared<'a> {
+    axes: Vec<String>,
+    by_values: HashMap<Vec<String>, Vec<Upstream<'a>>>,
+}
+
+impl<'a> Shared<'a> {
+    fn of(rows: &[Row], instances: &[&Upstream<'a>], held: &[(String, String)]) -> Self {
+        let in_all = |axis: &str| {
+            let joins = |pair: &(String, String)| pair.0 == axis && !held.contains(pair);
+            rows.iter().all(|row| value(&row.axes, axis).is_some())
+                && instances.iter().all(|(_, axes)| axes.iter().any(joins))
+        };
+        let names = rows.first().map(|row| row.axes.as_slice()).unwrap_or_default();
+        let axes: Vec<String> = names
+            .iter()
+            .map(|(name, _)| name.clone())
+            .filter(|name| in_all(name))
+            .collect();
+        let mut by_values: HashMap<_, Vec<_>> = HashMap::new();
+        for (index, pairs) in instances {
+            let values = axes.iter().filter_map(|axis| value(pairs, axis)).collect();
+            by_values.entry(values).or_default().push((*index, *pairs));
+        }
+        Self { axes, by_values }
+    }
+
+    /// The instances that can join a row, in their order.
+    fn partners(&self, row: &Row) -> &[Upstream<'a>] {
+        let values: Vec<String> = self.axes.iter().filter_map(|axis| value(&row.axes, axis)).collect();
+        self.by_values.get(&values).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+fn value(pairs: &[(String, String)], axis: &str) -> Option<String> {
+    let pair = pairs.iter().find(|(name, _)| name == axis);
+    pair.map(|(_, value)| value.clone())
 }
 
 /// The axes with those of an upstream instance, but those that the reference holds to one value;

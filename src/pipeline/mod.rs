@@ -9,32 +9,47 @@
 //!
 //! The room knows kinds only through [`crate::step::Kind`]: the registry is passed in.
 
+mod border;
+mod budget;
 mod check;
+mod combinations;
 mod complaint;
+mod declared;
 mod diagnostic;
 mod file;
 mod graph;
+mod include;
 mod instance;
 mod join;
 mod load;
 mod matrix;
 mod meaning;
+mod origin;
 mod parameters;
+mod policy;
+mod quantity;
 mod read;
 mod reference;
 mod resolve;
 mod resolved;
 mod schema;
+mod source;
 mod structure;
 mod substitute;
 mod suggest;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod unused;
 mod variant;
+mod when;
 
-pub use diagnostic::{Diagnostic, Diagnostics, Position, Severity};
-pub use load::{LoadOptions, load, load_text};
+pub use declared::ParameterType;
+pub use diagnostic::{Class, Diagnostic, Diagnostics, Position, Severity};
+pub use load::{LoadOptions, load, load_parameters, load_text};
+pub use origin::{Origin, Origins, Place};
+pub use parameters::Parameter;
+pub use quantity::bytes;
 pub use resolved::{Instance, LeftOut, Pipeline, Policy, Resources};
 pub use schema::schema;
 pub use suggest::suggest;

@@ -1,16 +1,19 @@
 //! Step drafts into instances: order, mapping, inputs, and each kind's own checks.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::diagnostic::{Diagnostic, Source, Span};
+use super::diagnostic::Diagnostic;
 use super::graph::StepGraph;
 use super::join::{NoRow, Row, rows};
+use super::origin::Origins;
 use super::reference::Reference;
+use super::resolved::Policy;
+use super::source::{Source, Span};
 use super::suggest::listed;
 use super::variant::{StepDraft, Variant};
 use crate::pipeline::check::artifact_words;
+use crate::seed::Seed;
 use crate::step::{ArtifactType, Input, Kind, Step};
 
 /// An instance while the file may still be wrong.
@@ -23,9 +26,13 @@ pub(super) struct Draft {
     pub shown: serde_json::Value,
     /// `None` when its settings are wrong: what reads it can still be checked.
     pub work: Option<Box<dyn Step>>,
-    pub seed: u64,
+    pub seed: Seed,
+    pub origins: Origins,
+    pub policy: Policy,
     pub inputs: Vec<(usize, Input)>,
     pub derived: bool,
+    /// Why it does not take part. It is resolved like the others, so that its mistakes are told.
+    pub left_out: Option<String>,
     pub at: Span,
 }
 
@@ -48,8 +55,8 @@ impl Draft {
 pub(super) struct Resolver<'a> {
     pub source: &'a Arc<Source>,
     pub kinds: &'static [Kind],
-    /// The folder that paths are relative to.
-    pub folder: PathBuf,
+    /// Paths as the file wrote them, by what they were made.
+    pub written: BTreeMap<String, String>,
     pub problems: Vec<Diagnostic>,
     pub drafts: Vec<Draft>,
     /// Instances by name, for references in their final form.
@@ -58,23 +65,27 @@ pub(super) struct Resolver<'a> {
     pub known: BTreeMap<String, usize>,
     /// The steps in file order, with what each makes where that is known.
     pub makes: Vec<(String, Option<ArtifactType>)>,
+    /// Where each step says what it uses, and what that makes.
+    pub uses: BTreeMap<String, (Span, Option<ArtifactType>)>,
+    /// Where each step's own axes stand, and the steps that it reads and may have axes of.
+    pub axes: BTreeMap<String, (Vec<(String, Span)>, Vec<String>)>,
     /// Instances of each step; `None` for steps that could not be resolved.
     pub by_step: BTreeMap<String, Option<Vec<usize>>>,
 }
 
 impl<'a> Resolver<'a> {
-    pub fn new(source: &'a Arc<Source>, kinds: &'static [Kind], file: &Path) -> Self {
-        // of the file's folder nothing but its place is asked: it need not exist in tests
-        let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    pub fn new(source: &'a Arc<Source>, kinds: &'static [Kind]) -> Self {
         Self {
             source,
             kinds,
-            folder: file.parent().map(Path::to_owned).unwrap_or_default(),
+            written: BTreeMap::new(),
             problems: Vec::new(),
             drafts: Vec::new(),
             by_name: BTreeMap::new(),
             known: BTreeMap::new(),
             makes: Vec::new(),
+            uses: BTreeMap::new(),
+            axes: BTreeMap::new(),
             by_step: BTreeMap::new(),
         }
     }
@@ -88,6 +99,19 @@ impl<'a> Resolver<'a> {
         self.makes = steps
             .iter()
             .map(|step| (step.name.clone(), step.kind.map(|kind| kind.output)))
+            .collect();
+        let made = |step: &StepDraft| (step.uses, step.kind.map(|kind| kind.output));
+        self.uses = steps.iter().map(|step| (step.name.clone(), made(step))).collect();
+        let read = |step: &StepDraft| {
+            let references = step.variants.iter().flat_map(|variant| &variant.references);
+            let mut read: Vec<String> = references.map(|reference| reference.name.step.clone()).collect();
+            read.sort();
+            read.dedup();
+            read
+        };
+        self.axes = steps
+            .iter()
+            .map(|step| (step.name.clone(), (step.axes.clone(), read(step))))
             .collect();
         let mut reads = vec![Vec::new(); steps.len()];
         for (index, step) in steps.iter().enumerate() {
@@ -126,18 +150,17 @@ impl<'a> Resolver<'a> {
 
     /// The instances of a variant; `None` when something that it reads is missing.
     fn variant(&mut self, step: &StepDraft, kind: &'static Kind, variant: &Variant) -> Option<Vec<usize>> {
+        // each is looked at, also where another is missing, so that every mistake is told
+        let references = variant.references.iter();
+        let wrong = references
+            .filter(|reference| !self.type_fits(step, variant, reference))
+            .count();
+        if wrong > 0 {
+            return None;
+        }
         let mut upstream = Vec::with_capacity(variant.references.len());
         for reference in &variant.references {
             upstream.push(self.by_step.get(&reference.name.step)?.clone()?);
-        }
-        let of_right_type: Vec<bool> = variant
-            .references
-            .iter()
-            .zip(&upstream)
-            .map(|(reference, instances)| self.type_fits(step, variant, reference, instances))
-            .collect();
-        if of_right_type.contains(&false) {
-            return None;
         }
         let with_axes: Vec<Vec<(usize, &[(String, String)])>> = upstream
             .iter()
@@ -170,8 +193,8 @@ impl<'a> Resolver<'a> {
     }
 
     /// Whether a reference's step makes what its field takes. A model's `tokenizer` is a tokenizer.
-    fn type_fits(&mut self, step: &StepDraft, variant: &Variant, reference: &Reference, instances: &[usize]) -> bool {
-        let Some(made) = instances.first().map(|index| self.drafts[*index].kind.output) else {
+    fn type_fits(&mut self, step: &StepDraft, variant: &Variant, reference: &Reference) -> bool {
+        let Some((uses, Some(made))) = self.uses.get(&reference.name.step).copied() else {
             return true;
         };
         let part = reference.name.part.as_deref();
@@ -197,7 +220,8 @@ impl<'a> Resolver<'a> {
         let names = listed(self.makers(step, reference));
         let help = (!names.is_empty()).then(|| format!("these make {}: {names}", artifact_words(&types)));
         let problem = self.reference_error(variant, reference, message).maybe_help(help);
-        self.problems.push(problem);
+        let problem = problem.label(uses, format!("makes {}", artifact_words(&[made.name()])));
+        self.problems.push(problem.about(step.kind));
         false
     }
 
@@ -223,7 +247,7 @@ impl<'a> Resolver<'a> {
                 let help = super::suggest::did_you_mean(part, names, "its parts")
                     .unwrap_or_else(|| format!("it is whole: write `{}`", reference.name.step));
                 let problem = self.reference_error(variant, reference, message).help(help);
-                self.problems.push(problem);
+                self.problems.push(problem.about(step.kind));
             }
         }
         sound

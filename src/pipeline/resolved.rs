@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::diagnostic::{Diagnostic, Position};
+use super::origin::Origins;
+use crate::device::DeviceSpec;
 use crate::seed::Seed;
 use crate::step::{Input, Kind, Step};
 
@@ -62,9 +64,12 @@ pub struct Instance {
     pub policy: Policy,
     /// Where the step's name stands in the file.
     pub at: Position,
+    /// Where its settings and its seed came from.
+    pub origins: Origins,
 }
 
-/// How an instance is to be run. None of it can change the result, so none of it is in the key.
+/// How an instance is to be run. None of it is in the key: it cannot change the result, but for
+/// `gpus: 0`, which changes the device, and that is in the key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// What it takes of the machine.
@@ -82,7 +87,7 @@ pub struct Resources {
     pub cpus: Option<NonZeroUsize>,
     /// Bytes of main memory.
     pub memory: Option<u64>,
-    /// Graphics devices; 0 keeps it off them.
+    /// Graphics devices; 0 has it compute on the CPU.
     pub gpus: Option<u32>,
 }
 
@@ -93,6 +98,16 @@ pub struct LeftOut {
     pub name: String,
     /// Why: `` when: params.quantize is false ``, or `` reads `int8`, which is left out ``.
     pub reason: String,
+}
+
+impl Instance {
+    /// Where it computes: on the run's device, or with `gpus: 0` on the CPU.
+    pub fn device(&self, run: &DeviceSpec) -> DeviceSpec {
+        match self.policy.resources.gpus {
+            Some(0) => DeviceSpec::CPU,
+            _ => *run,
+        }
+    }
 }
 
 impl fmt::Debug for Instance {

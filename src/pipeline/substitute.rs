@@ -6,16 +6,23 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::diagnostic::{Diagnostic, Source, Span};
+use super::diagnostic::Diagnostic;
+use super::matrix::Point;
+use super::parameters::relative;
+use super::source::{Source, Span};
 use super::suggest::did_you_mean;
 use super::tree::{Content, Entry, Node};
+use crate::step::is_variable;
 
 /// What placeholders can name.
+#[derive(Clone, Copy)]
 pub(super) struct Scope<'a> {
     /// The parameters; `None` where they cannot be used.
     pub params: Option<&'a Node>,
     /// The axes of a step and their values; `None` where they cannot be used.
-    pub matrix: Option<&'a [(String, Node)]>,
+    pub matrix: Option<&'a [Point]>,
+    /// Whether `${env.NAME}` may stand here. It is not replaced.
+    pub env: bool,
     /// Where it is, for messages: `` step `base` ``.
     pub place: &'a str,
 }
@@ -30,16 +37,17 @@ pub(super) struct Substitution<'a> {
 
 impl Substitution<'_> {
     pub fn apply(&mut self, node: &Node, scope: &Scope) -> Node {
+        let text = node.text().map_or(0, str::len);
+        if !self.source.afford(1 + text / 64, node.span, self.problems) {
+            return node.holding(Content::Unknown);
+        }
         let content = match &node.content {
             Content::Text(text) if text.contains("${") => return self.text(node, text, scope),
             Content::List(items) => Content::List(items.iter().map(|item| self.apply(item, scope)).collect()),
             Content::Map(entries) => Content::Map(entries.iter().map(|entry| self.entry(entry, scope)).collect()),
             content => content.clone(),
         };
-        Node {
-            content,
-            ..node.clone()
-        }
+        node.holding(content)
     }
 
     fn entry(&mut self, entry: &Entry, scope: &Scope) -> Entry {
@@ -48,16 +56,14 @@ impl Substitution<'_> {
             self.problems.push(self.source.error(entry.key_span, message));
         }
         Entry {
+            key: entry.key.clone(),
+            key_span: entry.key_span,
             value: self.apply(&entry.value, scope),
-            ..entry.clone()
         }
     }
 
     fn text(&mut self, node: &Node, text: &str, scope: &Scope) -> Node {
-        let unknown = Node {
-            content: Content::Unknown,
-            ..node.clone()
-        };
+        let unknown = node.holding(Content::Unknown);
         let mut pieces = match pieces(text) {
             Ok(pieces) => pieces,
             Err(message) => {
@@ -67,8 +73,11 @@ impl Substitution<'_> {
                 return unknown;
             }
         };
-        if let [Piece::Name(name)] = pieces.as_slice() {
+        if let [Piece::Name(name)] = pieces.as_slice()
+            && !name.starts_with("env.")
+        {
             return match self.look_up(name, node, node.span, scope) {
+                Some(found) if !self.source.afford(found.weight(), node.span, self.problems) => unknown,
                 Some(found) => {
                     let mut value = found.clone();
                     value.mark_used(node.span);
@@ -77,18 +86,37 @@ impl Substitution<'_> {
                 None => unknown,
             };
         }
-        let mut whole = String::new();
+        let mut parts = Vec::new();
+        let mut env = false;
         let mut from = node.span.start;
         for piece in pieces.drain(..) {
             match piece {
-                Piece::Text(text) => whole.push_str(&text),
+                Piece::Text(text) => parts.push(Part::Plain(text)),
                 Piece::Name(name) => {
                     let span = self.within(node, &name, &mut from);
+                    if let Some(variable) = name.strip_prefix("env.") {
+                        if !self.may_name(variable, node, span, scope) {
+                            return unknown;
+                        }
+                        env = true;
+                        parts.push(Part::Written(format!("${{{name}}}")));
+                        continue;
+                    }
                     let Some(found) = self.look_up(&name, node, span, scope) else {
                         return unknown;
                     };
                     match found.scalar_text() {
-                        Some(text) if !matches!(found.content, Content::Null) => whole.push_str(&text),
+                        Some(text) if found.env => {
+                            env = true;
+                            parts.push(Part::Written(text));
+                        }
+                        Some(text) if found.path => parts.push(Part::Plain(self.as_path_of(node, found, &text))),
+                        Some(text) if !matches!(found.content, Content::Null) => {
+                            if !self.source.afford(text.len() / 64, span, self.problems) {
+                                return unknown;
+                            }
+                            parts.push(Part::Plain(text));
+                        }
                         _ if matches!(found.content, Content::Unknown) => return unknown,
                         _ => {
                             let message = format!(
@@ -103,15 +131,58 @@ impl Substitution<'_> {
                 }
             }
         }
-        Node {
-            content: Content::Text(whole),
-            ..node.clone()
+        let whole = parts.into_iter().map(|part| match part {
+            Part::Plain(text) if env => text.replace("${", "$${"),
+            Part::Plain(text) | Part::Written(text) => text,
+        });
+        let mut text = node.holding(Content::Text(whole.collect()));
+        text.env = env;
+        text
+    }
+
+    /// Whether `${env.NAME}` may stand where it does.
+    fn may_name(&mut self, variable: &str, node: &Node, span: Span, scope: &Scope) -> bool {
+        if !scope.env {
+            let message = format!("`${{env.{variable}}}` cannot be used in {}", scope.place);
+            let help = match scope.place {
+                "a parameter" => "give the parameter `type: path`, or use it where the path or the secret is wanted",
+                _ => "use it where a path or a secret is wanted",
+            };
+            self.tell(node, span, message, help.into());
+            return false;
+        }
+        if !is_variable(variable) {
+            let message = format!("`${{env.{variable}}}` names no environment variable");
+            self.tell(
+                node,
+                span,
+                message,
+                "a name has letters, digits and `_`, no digit first".into(),
+            );
+            return false;
+        }
+        true
+    }
+
+    /// A parameter's path, which is relative to the file where it stands, as one of the file in which
+    /// the text with it stands.
+    fn as_path_of(&self, node: &Node, found: &Node, path: &str) -> String {
+        let from = &self.source.text_at(node.span.start).folder;
+        let there = &self.source.text_at(found.span.start).folder;
+        if from == there {
+            path.to_owned()
+        } else {
+            relative(from, &there.join(path))
         }
     }
 
     /// Where a placeholder stands within its text, where the text is written as it is read.
     fn within(&self, node: &Node, name: &str, from: &mut usize) -> Span {
-        let written = self.source.text.get(*from..node.span.end).unwrap_or_default();
+        let text = self.source.text_at(*from);
+        let written = text.slice(Span {
+            start: *from,
+            end: node.span.end,
+        });
         let place = written.find("${").and_then(|start| {
             let length = written[start..].find('}')? + 1;
             written[start..start + length].contains(name).then_some((start, length))
@@ -134,16 +205,20 @@ impl Substitution<'_> {
         match (space, scope.params, scope.matrix) {
             ("params", Some(params), _) => self.parameter(rest, params, node, span),
             ("matrix", _, Some(axes)) => {
-                self.used.insert(format!("{}:matrix.{rest}", scope.place));
-                let found = axes.iter().find(|(axis, _)| axis == rest).map(|(_, value)| value);
-                if found.is_none() {
-                    let names = axes.iter().map(|(axis, _)| axis.as_str());
-                    let help = did_you_mean(rest, names, "its axes")
-                        .unwrap_or_else(|| format!("give the step a `matrix:` with `{rest}`"));
-                    let message = format!("{} has no axis `{rest}`", scope.place);
+                let (axis, path) = rest.split_once('.').unwrap_or((rest, ""));
+                self.used.insert(format!("{}:matrix.{axis}", scope.place));
+                let Some(point) = axes.iter().find(|point| point.axis == axis) else {
+                    let names = axes.iter().map(|point| point.axis.as_str());
+                    let help = did_you_mean(axis, names, "its axes")
+                        .unwrap_or_else(|| format!("give the step a `matrix:` with `{axis}`"));
+                    let message = format!("{} has no axis `{axis}`", scope.place);
                     self.tell(node, span, message, help);
+                    return None;
+                };
+                if path.is_empty() || matches!(point.value.content, Content::Unknown) {
+                    return Some(&point.value);
                 }
-                found
+                self.within_value(&point.value, path, &format!("matrix.{axis}"), node, span)
             }
             ("params" | "matrix", ..) => {
                 let message = format!("`${{{name}}}` cannot be used in {}", scope.place);
@@ -157,7 +232,8 @@ impl Substitution<'_> {
             }
             _ => {
                 let message = format!("`${{{name}}}` is no placeholder");
-                let help = "there are `${params.name}` and `${matrix.axis}`; `$${` writes a `${` as it is";
+                let help =
+                    "there are `${params.name}`, `${matrix.axis}` and `${env.NAME}`; `$${` writes a `${` as it is";
                 self.tell(node, span, message, help.into());
                 None
             }
@@ -171,8 +247,20 @@ impl Substitution<'_> {
         }
         self.used
             .insert(format!("params.{}", path.split('.').next().unwrap_or(path)));
-        let mut found = params;
-        let mut known = String::from("params");
+        self.within_value(params, path, "params", node, span)
+    }
+
+    /// What a value holds at a path: `train.updates`.
+    fn within_value<'a>(
+        &mut self,
+        value: &'a Node,
+        path: &str,
+        name: &str,
+        node: &Node,
+        span: Span,
+    ) -> Option<&'a Node> {
+        let mut found = value;
+        let mut known = name.to_owned();
         for part in path.split('.') {
             match found.get(part) {
                 Some(inner) => {
@@ -195,6 +283,13 @@ impl Substitution<'_> {
         let problem = node.explain(self.source.error(span, message)).help(help);
         self.problems.push(problem);
     }
+}
+
+/// A part of the text that comes out.
+enum Part {
+    Plain(String),
+    /// With `${env.NAME}` in it, and `$${` for a `${` of its own.
+    Written(String),
 }
 
 #[derive(Debug, PartialEq)]

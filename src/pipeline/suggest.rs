@@ -1,17 +1,21 @@
 //! Did you mean.
 
+/// Longer names have no neighbours.
+const LONGEST: usize = 100;
+
 /// The candidate that `name` was most likely meant to be, if one is near enough: the same but for
 /// case and separators, a few typing errors away, or begun alike.
 pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let plain = plain(name);
     let length = plain.chars().count();
-    if length == 0 {
+    // nobody means a name by a page of text, and the distance takes time and memory by its length
+    if length == 0 || length > LONGEST {
         return None;
     }
     let allowed = (length / 3).max(1);
     candidates
         .into_iter()
-        .filter(|candidate| *candidate != name)
+        .filter(|candidate| *candidate != name && candidate.len() <= 4 * LONGEST)
         .filter_map(|candidate| {
             let other = self::plain(candidate);
             let distance = strsim::damerau_levenshtein(&plain, &other);

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Number, Value};
 
-use super::diagnostic::{Diagnostic, Source, Span};
+use super::diagnostic::Diagnostic;
+use super::source::{Source, Span};
 
 /// A YAML value with its place.
 #[derive(Clone, Debug)]
@@ -15,6 +16,13 @@ pub(super) struct Node {
     pub used: Option<Span>,
     /// The `--set` that gave it, as typed; its span is then that of the parameter.
     pub set: Option<Arc<str>>,
+    /// The alias that repeats it where it is used.
+    pub alias: Option<Span>,
+    /// Whether its text holds `${env.NAME}`, which is left for the path or the secret that it is; a
+    /// `${` of its own is then written `$${`.
+    pub env: bool,
+    /// Whether it is a parameter's path, relative to the file where it stands.
+    pub path: bool,
     pub content: Content,
 }
 
@@ -50,6 +58,9 @@ impl Node {
             span,
             used: None,
             set: None,
+            alias: None,
+            env: false,
+            path: false,
             content,
         }
     }
@@ -75,6 +86,19 @@ impl Node {
         Self::new(span, content)
     }
 
+    /// Another content in this value's place.
+    pub fn holding(&self, content: Content) -> Self {
+        Self {
+            content,
+            span: self.span,
+            used: self.used,
+            set: self.set.clone(),
+            alias: self.alias,
+            env: self.env,
+            path: self.path,
+        }
+    }
+
     pub fn entries(&self) -> &[Entry] {
         match &self.content {
             Content::Map(entries) => entries,
@@ -93,6 +117,39 @@ impl Node {
     pub fn text(&self) -> Option<&str> {
         match &self.content {
             Content::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The paths of values that name environment variables.
+    pub fn env_paths(&self) -> Vec<Vec<String>> {
+        fn walk(node: &Node, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
+            if node.env {
+                found.push(path.clone());
+            }
+            let mut inner = |name: String, node: &Node| {
+                path.push(name);
+                walk(node, path, found);
+                path.pop();
+            };
+            match &node.content {
+                Content::List(items) => items
+                    .iter()
+                    .enumerate()
+                    .for_each(|(at, item)| inner(at.to_string(), item)),
+                Content::Map(entries) => entries.iter().for_each(|entry| inner(entry.key.clone(), &entry.value)),
+                _ => {}
+            }
+        }
+        let mut found = Vec::new();
+        walk(self, &mut Vec::new(), &mut found);
+        found
+    }
+
+    /// A whole number that is not negative.
+    pub fn number(&self) -> Option<u64> {
+        match &self.content {
+            Content::Number(number) => number.as_u64(),
             _ => None,
         }
     }
@@ -186,6 +243,11 @@ impl Node {
         self.visit(&mut |node| node.used = Some(placeholder));
     }
 
+    /// Marks the value, and all within it, as repeated by an alias.
+    pub fn mark_alias(&mut self, alias: Span) {
+        self.visit(&mut |node| node.alias = Some(alias));
+    }
+
     /// Marks the value, and all within it, as given by `--set`, standing where the parameter stands.
     pub fn mark_set(&mut self, option: &Arc<str>, parameter: Span) {
         self.visit(&mut |node| {
@@ -215,6 +277,9 @@ impl Node {
 
     /// Adds how the value came to stand where it does.
     pub fn explain(&self, mut diagnostic: Diagnostic) -> Diagnostic {
+        if let Some(alias) = self.alias {
+            diagnostic = diagnostic.alias(Some(alias)).label(alias, "used here");
+        }
         if let Some(used) = self.used.filter(|used| *used != self.span) {
             diagnostic = diagnostic.label(used, "used here");
         }

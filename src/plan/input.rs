@@ -1,5 +1,6 @@
 //! What an instance reads, once it is made.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -7,27 +8,39 @@ use serde_json::json;
 use super::decide::Made;
 use super::graph::{self, Graph};
 use crate::pipeline::{Instance, Pipeline};
-use crate::step::{Ancestor, Input};
+use crate::step::{Ancestor, ArtifactType, Digest, Input};
+use crate::store::Manifest;
 
 /// An input as the work sees it: where it is, and the digest of the part that is referred to.
 pub fn input_of(producer: &Instance, made: &Made, input: &Input) -> Input {
-    let manifest = &made.object.manifest;
-    let mut path = made.object.path.clone();
-    let fixed = producer.kind.output.fixed_parts().iter();
+    let artifact = producer.kind.output;
+    let path = match &input.part {
+        Some(part) if !is_fixed(artifact, part) => made.object.path.join(part),
+        _ => made.object.path.clone(),
+    };
     let digest = match &input.part {
         None => made.object.digest.clone(),
-        Some(part) => match fixed.clone().find(|(name, _)| name == part) {
-            Some((_, files)) => manifest.only(files).digest(),
-            None => {
-                path.push(part);
-                manifest.folder(part).digest()
-            }
-        },
+        Some(_) => part_digest(artifact, input, &made.object.manifest),
     };
     Input {
         path,
         digest: Some(digest),
         ..input.clone()
+    }
+}
+
+fn is_fixed(artifact: ArtifactType, part: &str) -> bool {
+    artifact.fixed_parts().iter().any(|(name, _)| *name == part)
+}
+
+/// The digest of what an input means of an artifact with these files: a part of it, or all.
+pub(super) fn part_digest(artifact: ArtifactType, input: &Input, manifest: &Manifest) -> Digest {
+    let Some(part) = &input.part else {
+        return manifest.digest();
+    };
+    match artifact.fixed_parts().iter().find(|(name, _)| name == part) {
+        Some((_, files)) => manifest.only(files).digest(),
+        None => manifest.folder(part).digest(),
     }
 }
 
@@ -41,13 +54,7 @@ pub fn lineage_of(
     let ancestor = |other: usize| {
         let instance = &pipeline.instances[other];
         let made = made[other].as_deref()?;
-        let mut inputs: Vec<String> = Vec::new();
-        for (from, _) in &instance.inputs {
-            let name = &pipeline.instances[*from].name;
-            if !inputs.contains(name) {
-                inputs.push(name.clone());
-            }
-        }
+        let inputs = inputs_of(pipeline, instance);
         Some(Ancestor {
             instance: instance.name.clone(),
             step: instance.step.clone(),
@@ -61,6 +68,16 @@ pub fn lineage_of(
         })
     };
     graph::ancestors(graph, index).into_iter().map(ancestor).collect()
+}
+
+/// The names of what an instance reads, each once.
+pub(super) fn inputs_of(pipeline: &Pipeline, instance: &Instance) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let froms = instance.inputs.iter().map(|(from, _)| *from);
+    froms
+        .filter(|from| seen.insert(*from))
+        .map(|from| pipeline.instances[from].name.clone())
+        .collect()
 }
 
 /// The lineage as the key has it: everything but where things lie.

@@ -1,16 +1,23 @@
 //! Why something must run: the difference between what it depends on now and what it did before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::store::{Action, Dependencies};
 
 /// One field in which two descriptions differ.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Difference {
-    /// The field: `train.learning_rate`.
+    /// The field: `train.learning_rate`; `implementation`, `seed`, `device` and `lineage` stand for
+    /// what is not a setting.
     pub field: String,
+    /// Its value then; `None` if it was not there. Content is `{"artifact": digest}` or
+    /// `{"file": digest}`.
+    pub before: Option<Value>,
+    /// Its value now.
+    pub after: Option<Value>,
     /// A sentence for people: `train.learning_rate 0.001 → 0.0003`.
     pub text: String,
 }
@@ -19,69 +26,106 @@ pub struct Difference {
 /// of the present one that are not known yet: about them nothing is said.
 pub fn differences(before: &Dependencies, now: &Dependencies, pending: &[String]) -> Vec<Difference> {
     let mut found = Vec::new();
-    let mut add = |field: &str, text: String| {
-        found.push(Difference {
-            field: field.to_owned(),
-            text,
-        });
-    };
     if before.implementation != now.implementation {
-        let text = format!("implementation {} → {}", before.implementation, now.implementation);
-        add("implementation", text);
+        let (old, new) = (before.implementation, now.implementation);
+        found.push(Difference {
+            field: "implementation".into(),
+            before: Some(old.into()),
+            after: Some(new.into()),
+            text: format!("{} implementation {old} → {new}", now.kind),
+        });
     }
-    let names = before.fields.keys().chain(now.fields.keys());
-    let names: std::collections::BTreeSet<_> = names.collect();
-    for name in names {
-        if pending.contains(name) {
-            continue;
-        }
-        let text = match (before.fields.get(name), now.fields.get(name)) {
-            (Some(old), Some(new)) if old == new => continue,
+    for (name, old, new) in unequal(before, now, pending) {
+        let text = match (old, new) {
             (Some(old), Some(new)) => changed(name, old, new),
             (None, Some(new)) => added(name, new),
             (Some(old), None) => removed(name, old),
             (None, None) => continue,
         };
-        add(name, text);
+        found.push(Difference {
+            field: name.to_owned(),
+            before: old.cloned(),
+            after: new.cloned(),
+            text,
+        });
     }
+    let value = |text: &Option<String>| text.clone().map(Value::String);
     if before.seed != now.seed {
-        add("seed", "seed changed".into());
+        let text = match (&before.seed, &now.seed) {
+            (None, _) => "draws random numbers now",
+            (_, None) => "draws no random numbers any more",
+            _ => "seed changed",
+        };
+        found.push(Difference {
+            field: "seed".into(),
+            before: value(&before.seed),
+            after: value(&now.seed),
+            text: text.into(),
+        });
     }
     if before.numerics != now.numerics {
         let name = |numerics: &Option<String>| numerics.clone().unwrap_or_else(|| "none".into());
-        let text = format!("device {} → {}", name(&before.numerics), name(&now.numerics));
-        add("device", text);
+        found.push(Difference {
+            field: "device".into(),
+            before: value(&before.numerics),
+            after: value(&now.numerics),
+            text: format!("device {} → {}", name(&before.numerics), name(&now.numerics)),
+        });
     }
-    if !pending.iter().any(|field| field == "lineage") && before.lineage != now.lineage {
+    if lineage_differs(before, now, pending) {
         for text in history(before.lineage.as_ref(), now.lineage.as_ref()) {
-            add("lineage", text);
+            found.push(Difference {
+                field: "lineage".into(),
+                before: None,
+                after: None,
+                text,
+            });
         }
     }
     found
 }
 
-/// The earlier action that is nearest: of the same step, with the fewest differences; among equals
-/// the same instance, then the latest.
-pub(super) fn nearest<'a>(
-    history: &'a [Action],
-    step: &str,
-    instance: &str,
-    now: &Dependencies,
+/// The differences between an earlier action and the present, with seeds as files name them.
+pub(super) fn differences_from(before: &Action, now: &Dependencies, seed: &str, pending: &[String]) -> Vec<Difference> {
+    let mut found = differences(&before.dependencies, now, pending);
+    for difference in found.iter_mut().filter(|one| one.field == "seed") {
+        if let (Some(old), Some(_), Some(_)) = (&before.seed, &difference.before, &difference.after) {
+            difference.text = format!("seed {old} → {seed}");
+            difference.before = Some(old.clone().into());
+            difference.after = Some(seed.into());
+        }
+    }
+    found
+}
+
+/// How many differences there are, without their sentences.
+pub(super) fn distance(before: &Dependencies, now: &Dependencies, pending: &[String]) -> usize {
+    let others = [
+        before.implementation != now.implementation,
+        before.seed != now.seed,
+        before.numerics != now.numerics,
+        lineage_differs(before, now, pending),
+    ];
+    unequal(before, now, pending).len() + others.into_iter().filter(|differs| *differs).count()
+}
+
+fn lineage_differs(before: &Dependencies, now: &Dependencies, pending: &[String]) -> bool {
+    before.lineage != now.lineage && !pending.iter().any(|field| field == "lineage")
+}
+
+/// The settings in which two descriptions differ, in the order of their names.
+fn unequal<'a>(
+    before: &'a Dependencies,
+    now: &'a Dependencies,
     pending: &[String],
-) -> Option<(&'a Action, Vec<Difference>)> {
-    let same = history
-        .iter()
-        .filter(|action| action.step == step && action.dependencies.kind == now.kind);
-    same.map(|action| (action, differences(&action.dependencies, now, pending)))
-        .min_by_key(|(action, differences)| {
-            let other = action.instance != instance;
-            (
-                differences.len(),
-                other,
-                std::cmp::Reverse(action.finished.clone()),
-                action.key.clone(),
-            )
-        })
+) -> Vec<(&'a str, Option<&'a Value>, Option<&'a Value>)> {
+    let pending: HashSet<&str> = pending.iter().map(String::as_str).collect();
+    let names: BTreeSet<&String> = before.fields.keys().chain(now.fields.keys()).collect();
+    let both = names
+        .into_iter()
+        .map(|name| (name.as_str(), before.fields.get(name), now.fields.get(name)));
+    both.filter(|(name, old, new)| old != new && !pending.contains(name))
+        .collect()
 }
 
 fn changed(name: &str, old: &Value, new: &Value) -> String {
@@ -142,19 +186,24 @@ fn short(value: &Value) -> String {
     format!("{start}...")
 }
 
-/// What changed in the history of a report's inputs, an ancestor a line.
+/// What changed in the history of a report's inputs: the settings, else the content, of each
+/// ancestor.
 fn history(before: Option<&Value>, now: Option<&Value>) -> Vec<String> {
     let (old, new) = (by_name(before), by_name(now));
     let mut lines = Vec::new();
     for (name, ancestor) in &new {
-        match old.get(name) {
-            None => lines.push(format!("history: {name} is new")),
-            Some(earlier) if earlier == ancestor => {}
-            Some(earlier) if earlier.get("settings") != ancestor.get("settings") => {
-                lines.push(format!("history: settings of {name} changed"));
-            }
-            Some(_) => lines.push(format!("history: content of {name} changed")),
+        let Some(earlier) = old.get(name) else {
+            lines.push(format!("history: {name} is new"));
+            continue;
+        };
+        let settings = settings_differences(earlier.get("settings"), ancestor.get("settings"));
+        if earlier == ancestor {
+            continue;
         }
+        if settings.is_empty() {
+            lines.push(format!("history: content of {name} changed"));
+        }
+        lines.extend(settings.into_iter().map(|text| format!("history: {name}: {text}")));
     }
     lines.extend(
         old.keys()
@@ -165,6 +214,43 @@ fn history(before: Option<&Value>, now: Option<&Value>) -> Vec<String> {
         lines.push("history: the pipeline's title or order changed".into());
     }
     lines
+}
+
+/// The leaves in which two settings differ, as sentences.
+fn settings_differences(before: Option<&Value>, now: Option<&Value>) -> Vec<String> {
+    let (mut old, mut new) = (BTreeMap::new(), BTreeMap::new());
+    before.iter().for_each(|value| leaves("", value, &mut old));
+    now.iter().for_each(|value| leaves("", value, &mut new));
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let sentence = |name: &String| match (old.get(name), new.get(name)) {
+        (Some(old), Some(new)) if old == new => None,
+        (Some(old), Some(new)) => Some(changed(name, old, new)),
+        (None, Some(new)) => Some(added(name, new)),
+        (Some(old), None) => Some(removed(name, old)),
+        (None, None) => None,
+    };
+    names.into_iter().filter_map(sentence).collect()
+}
+
+/// `{"train": {"updates": 3}}` as `train.updates` and 3.
+fn leaves<'a>(path: &str, value: &'a Value, found: &mut BTreeMap<String, &'a Value>) {
+    let below = |name: &str| {
+        if path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{path}.{name}")
+        }
+    };
+    match value {
+        Value::Object(members) if !Map::is_empty(members) => {
+            members
+                .iter()
+                .for_each(|(name, value)| leaves(&below(name), value, found));
+        }
+        leaf => {
+            found.insert(path.to_owned(), leaf);
+        }
+    }
 }
 
 fn by_name(lineage: Option<&Value>) -> BTreeMap<String, &Value> {
@@ -213,7 +299,7 @@ mod tests {
         assert_eq!(
             texts(&before, &now, &[]),
             [
-                "implementation 1 → 2",
+                "pretrain implementation 1 → 2",
                 "input data: new",
                 "input model: content changed",
                 "new is now \"x\"",
@@ -247,7 +333,7 @@ mod tests {
         before.lineage = Some(lineage(json!({"a": 1}), "x"));
         let mut now = before.clone();
         now.lineage = Some(lineage(json!({"a": 2}), "y"));
-        assert_eq!(texts(&before, &now, &[]), ["history: settings of base changed"]);
+        assert_eq!(texts(&before, &now, &[]), ["history: base: a 1 → 2"]);
         now.lineage = Some(lineage(json!({"a": 1}), "y"));
         assert_eq!(texts(&before, &now, &[]), ["history: content of base changed"]);
     }

@@ -1,30 +1,34 @@
-//! Loss curves: training and validation loss over updates. The lines are an SVG that stretches with
-//! its box, the labels are HTML over it, so that text keeps its size.
+//! Training: losses of all models over their updates, learning rate and gradient norm, and each model's
+//! own figures.
 
 use serde::Serialize;
 
+use super::lines::{About, LineChart, Series, Stroke};
 use super::material::{Material, Trained};
-use super::scale;
 use super::words::Words;
 
-/// Points in a line: about one a pixel of a wide screen's chart.
-const MOST_POINTS: usize = 400;
+/// Models in a chart: one for each colour.
+const MOST_MODELS: usize = 8;
 
-/// The height and width of the drawing, in its own units.
-const SIZE: f64 = 1000.0;
+/// Points of all lines of a chart together: about one a pixel for one model.
+const MOST_POINTS: usize = 1600;
 
-/// One trained model's chart.
+/// The trained models of a report.
 #[derive(Serialize)]
-pub(super) struct Curve {
+pub(super) struct Training {
+    charts: Vec<LineChart>,
+    models: Vec<Model>,
+    /// How many models are drawn of how many, where not all are.
+    cut: Option<String>,
+}
+
+/// One trained model in figures.
+#[derive(Serialize)]
+struct Model {
     instance: String,
     kind: String,
+    colour: String,
     facts: Vec<Fact>,
-    x_ticks: Vec<Tick>,
-    y_ticks: Vec<Tick>,
-    /// SVG points.
-    train: String,
-    validation: String,
-    dots: Vec<Dot>,
 }
 
 #[derive(Serialize)]
@@ -33,111 +37,82 @@ struct Fact {
     value: String,
 }
 
-#[derive(Serialize)]
-struct Tick {
-    percent: f64,
-    label: String,
-}
-
-/// An evaluation, in percent from the left and the top.
-#[derive(Serialize)]
-struct Dot {
-    x: f64,
-    y: f64,
-    title: String,
-    best: bool,
-}
-
-/// One curve a trained model that logged anything.
-pub(super) fn curves(material: &Material, words: &Words) -> Vec<Curve> {
-    let logged = |model: &&Trained| !model.train.is_empty() || !model.validation.is_empty();
-    material
+/// The training section; without models it is empty.
+pub(super) fn training(material: &Material, words: &Words) -> Training {
+    let logged: Vec<&Trained> = material
         .trained
         .iter()
-        .filter(logged)
-        .map(|model| curve(model, words))
-        .collect()
-}
-
-fn curve(model: &Trained, words: &Words) -> Curve {
-    let train = thinned(&model.train);
-    let finite = |loss: &f64| loss.is_finite();
-    let losses = || {
-        train
+        .filter(|model| !model.train.is_empty() || !model.validation.is_empty())
+        .collect();
+    let shown = &logged[..logged.len().min(MOST_MODELS)];
+    let points = (MOST_POINTS / shown.len().max(1)).min(300);
+    let about = |name: &str, log_y: bool| About {
+        title: words.get(name).to_owned(),
+        x_label: words.get("update").to_owned(),
+        y_label: words.get(&format!("{name}_unit")).to_owned(),
+        log_x: false,
+        log_y,
+        from_zero: false,
+    };
+    let line = |index: usize, label: String, stroke: Stroke, values: &[(u64, f64)]| Series {
+        label,
+        colour: format!("s{}", index + 1),
+        stroke,
+        points: values.iter().map(|(update, value)| (*update as f64, *value)).collect(),
+        intervals: Vec::new(),
+    };
+    let mut losses = Vec::new();
+    for (index, model) in shown.iter().enumerate() {
+        let label = |word: &str| format!("{} · {}", model.instance, words.get(word));
+        losses.push(line(
+            index,
+            label("train_loss"),
+            Stroke::Thin,
+            &thinned(&model.train, points),
+        ));
+        let validation = thinned(&model.validation, points);
+        losses.push(line(index, label("validation_loss"), Stroke::Points, &validation));
+    }
+    let single = |of: fn(&Trained) -> &[(u64, f64)]| {
+        let lines = shown
             .iter()
-            .chain(&model.validation)
-            .map(|(_, loss)| *loss)
-            .filter(finite)
+            .enumerate()
+            .map(|(index, model)| line(index, model.instance.clone(), Stroke::Thin, &thinned(of(model), points)));
+        lines.collect::<Vec<_>>()
     };
-    let updates = train.iter().chain(&model.validation).map(|(update, _)| *update);
-    let last = updates.max().unwrap_or(0).max(1) as f64;
-    let (low, high) = (
-        losses().fold(f64::INFINITY, f64::min),
-        losses().fold(f64::NEG_INFINITY, f64::max),
-    );
-    // room above and below, so that no line lies on the frame
-    let margin = ((high - low) * 0.06).max(0.01);
-    let (low, high) = ((low - margin).max(0.0), high + margin);
-
-    let x = |update: u64| update as f64 / last;
-    let y = |loss: f64| ((high - loss) / (high - low)).clamp(0.0, 1.0);
-    let points = |points: &[(u64, f64)]| {
-        let point = |(update, loss): &(u64, f64)| format!("{:.1},{:.1}", x(*update) * SIZE, y(*loss) * SIZE);
-        points
-            .iter()
-            .filter(|(_, loss)| loss.is_finite())
-            .map(point)
-            .collect::<Vec<_>>()
-            .join(" ")
-    };
-    let best = model.validation.iter().map(|(_, loss)| *loss).reduce(f64::min);
-    let dot = |(update, loss): &(u64, f64)| Dot {
-        x: percent(x(*update)),
-        y: percent(y(*loss)),
-        title: words.fill(
-            "curve_point",
-            &[("update", &words.whole(*update)), ("loss", &words.decimal(*loss, 3))],
-        ),
-        best: Some(*loss) == best,
-    };
-    let (x_ticks, _) = scale::ticks(0.0, last, 5);
-    let (y_ticks, decimals) = scale::ticks(low, high, 4);
-    Curve {
+    let charts = [
+        LineChart::draw(about("loss_title", true), losses, words),
+        LineChart::draw(about("rate_title", false), single(|model| &model.learning_rate), words),
+        LineChart::draw(about("norm_title", true), single(|model| &model.gradient_norm), words),
+    ];
+    let model = |(index, model): (usize, &&Trained)| Model {
         instance: model.instance.clone(),
         kind: model.kind.clone(),
+        colour: if index < MOST_MODELS {
+            format!("s{}", index + 1)
+        } else {
+            "s0".to_owned()
+        },
         facts: facts(model, words),
-        x_ticks: x_ticks
-            .into_iter()
-            .map(|tick| Tick {
-                percent: percent(tick / last),
-                label: words.whole(tick.max(0.0) as u64),
-            })
-            .collect(),
-        y_ticks: y_ticks
-            .into_iter()
-            .map(|tick| Tick {
-                percent: percent(y(tick)),
-                label: words.decimal(tick, decimals),
-            })
-            .collect(),
-        train: points(&train),
-        validation: points(&model.validation),
-        dots: model.validation.iter().map(dot).collect(),
+    };
+    Training {
+        charts: charts.into_iter().flatten().collect(),
+        models: logged.iter().enumerate().map(model).collect(),
+        cut: (shown.len() < logged.len()).then(|| {
+            let (shown, all) = (shown.len().to_string(), logged.len().to_string());
+            words.fill("models_cut", &[("shown", &shown), ("all", &all)])
+        }),
     }
 }
 
-/// At most [`MOST_POINTS`] points: the mean of each run of neighbours.
-fn thinned(points: &[(u64, f64)]) -> Vec<(u64, f64)> {
-    let run = points.len().div_ceil(MOST_POINTS).max(1);
+/// At most so many points: the mean of each run of neighbours.
+pub(super) fn thinned(points: &[(u64, f64)], most: usize) -> Vec<(u64, f64)> {
+    let run = points.len().div_ceil(most).max(1);
     let mean = |run: &[(u64, f64)]| {
-        let loss = run.iter().map(|(_, loss)| loss).sum::<f64>() / run.len() as f64;
-        (run[run.len() / 2].0, loss)
+        let value = run.iter().map(|(_, value)| value).sum::<f64>() / run.len() as f64;
+        (run[run.len() / 2].0, value)
     };
     points.chunks(run).map(mean).collect()
-}
-
-fn percent(share: f64) -> f64 {
-    (share * 10_000.0).round() / 100.0
 }
 
 /// What `training.json` and the curve say in figures.
@@ -191,26 +166,30 @@ mod tests {
         let points: Vec<_> = (0..1000)
             .map(|i| (i, f64::from(u32::try_from(i % 2).unwrap())))
             .collect();
-        let thin = thinned(&points);
-        assert!(thin.len() <= MOST_POINTS && thin.len() > MOST_POINTS / 2);
+        let thin = thinned(&points, 400);
+        assert!(thin.len() <= 400 && thin.len() > 200);
         assert!(thin.windows(2).all(|pair| pair[0].0 < pair[1].0));
     }
 
     #[test]
-    fn a_flat_curve_and_a_single_point_are_drawn() {
+    fn a_flat_curve_and_a_single_point_and_a_loss_that_exploded_are_drawn() {
         let words = Words::of(Language::En);
         let flat = Trained {
             train: vec![(1, 2.0), (2, 2.0)],
             ..Trained::default()
         };
         let point = Trained {
-            validation: vec![(0, 3.0)],
+            validation: vec![(0, 3.0), (1, f64::INFINITY)],
             ..Trained::default()
         };
-        for model in [flat, point] {
-            let curve = curve(&model, &words);
-            assert!(!curve.train.contains("NaN") && !curve.validation.contains("NaN"));
-            assert!(curve.dots.iter().all(|dot| dot.y.is_finite() && dot.x.is_finite()));
-        }
+        let material = Material {
+            trained: vec![flat, point],
+            ..Material::default()
+        };
+        let drawn = serde_json::to_string(&training(&material, &words)).unwrap();
+        assert!(
+            drawn.contains("<svg") && !drawn.contains("NaN") && !drawn.contains("inf "),
+            "{drawn}"
+        );
     }
 }

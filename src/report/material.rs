@@ -1,10 +1,11 @@
 //! What a report is made from.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::metrics::{Score, ScoredSample};
+use crate::metrics::{MetricsError, Score, Slice};
 use crate::step::Ancestor;
 
 /// Everything that a report shows.
@@ -16,10 +17,14 @@ pub struct Material {
     pub trained: Vec<Trained>,
     /// The models that were quantized.
     pub quantized: Vec<Quantized>,
+    /// What every model costs.
+    pub models: Vec<ModelCost>,
     /// Every instance that the report descends from, in topological order.
     pub lineage: Vec<Ancestor>,
     /// The instances whose scores the report reads.
     pub inputs: Vec<String>,
+    /// For each kind of step, what its settings are where the file does not say.
+    pub defaults: BTreeMap<String, Value>,
 }
 
 /// Systems that can be compared with each other: they were scored on the same references, or on the
@@ -45,8 +50,17 @@ pub struct System {
     pub axes: Vec<(String, String)>,
     /// Its scores.
     pub scores: Vec<Score>,
-    /// Its samples; empty for perplexity.
-    pub samples: Vec<ScoredSample>,
+    /// Its `samples.jsonl`, one an evaluation, all with the same samples; none for perplexity. They
+    /// are read line by line: a million of them need not fit in memory.
+    pub files: Vec<PathBuf>,
+    /// How many samples it has.
+    pub samples: u64,
+    /// The model that was scored, or that wrote what was.
+    pub model: Option<String>,
+    /// The scores of the samples by each value of each field to slice by.
+    pub slices: Vec<Slice>,
+    /// How many repetitions with other seeds it stands for; 0 or 1 where it is one of them.
+    pub repeats: usize,
 }
 
 /// The axis that stands for the step whose results were scored.
@@ -76,8 +90,25 @@ pub struct Trained {
     pub train: Vec<(u64, f64)>,
     /// The same on the validation split.
     pub validation: Vec<(u64, f64)>,
+    /// `(update, learning rate)`.
+    pub learning_rate: Vec<(u64, f64)>,
+    /// `(update, norm of the gradient before it was clipped)`.
+    pub gradient_norm: Vec<(u64, f64)>,
     /// `training.json`, or an empty object.
     pub summary: Value,
+}
+
+/// What a model takes.
+#[derive(Clone, Debug, Default)]
+pub struct ModelCost {
+    /// The instance that made it.
+    pub instance: String,
+    /// The instances that its weights come from, itself last: `base`, `tuned`, `int8`.
+    pub chain: Vec<String>,
+    /// Numbers in its weights.
+    pub parameters: Option<u64>,
+    /// Its weights on disk.
+    pub bytes: Option<u64>,
 }
 
 /// A quantized model.
@@ -116,6 +147,9 @@ pub enum ReportError {
         /// The instance.
         instance: String,
     },
+    /// The samples of a scores artifact cannot be compared.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// A table could not be built.
     #[error("cannot build the table of {what}: {source}")]
     Table {

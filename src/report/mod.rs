@@ -1,22 +1,32 @@
-//! Tables, charts, the HTML page and its CSV files.
+//! Tables, charts, the HTML page and the files for other tools.
 //!
 //! Reading order: [`Material`] is what a report is made from, read from the scores and everything
-//! they descend from; [`comparison`] turns it into rows, best values and differences, [`bars`],
-//! [`curves`], [`graph`], [`outputs`] and [`steps`] into what the page draws; [`page`] renders it
-//! and [`tables`] writes the CSV files. Nothing here knows the time or the machine: those are
-//! filled into the exported page by the run.
+//! they descend from; [`comparison`] turns it into rows, best values and differences, [`panels`],
+//! [`cost`], [`curves`], [`graph`] and [`steps`] into what the page draws, [`samples`] into the files
+//! that it loads; [`page`] renders it, [`tables`] and [`export`] write it for other tools.
+//! Nothing here knows the time or the machine: [`with_facts`] fills those into the page that a run
+//! exports. Charts are drawn by kuva ([`chart`]).
 
-mod bars;
+mod chart;
 mod comparison;
+mod cost;
 mod curves;
+mod export;
+mod facts;
 mod graph;
+mod lines;
 mod material;
-mod outputs;
 mod page;
+mod panels;
 mod quantized;
 mod ranking;
 mod read;
-mod scale;
+mod repeats;
+mod rows;
+mod runs;
+mod samples;
+mod significance;
+mod slices;
 mod steps;
 mod summary;
 mod tables;
@@ -26,8 +36,9 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use material::{Group, Material, Quantized, ReportError, System, Trained};
-pub use page::RUN_FACTS;
+pub use facts::{RUN_FACTS, with_facts};
+pub use material::{Group, Material, ModelCost, Quantized, ReportError, System, Trained};
 pub use read::read;
+pub use runs::{IndexedRun, index};
 pub use words::Language;
 pub use write::{Options, write};

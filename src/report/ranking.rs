@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::material::{GENERATIONS, Group, Material, System};
-use crate::metrics::{Facts, facts};
+use crate::metrics::{Facts, Range, facts};
+
+/// The axis of repetitions with other seeds: not a setting to compare.
+pub(super) const REPEAT: &str = "repeat";
 
 /// The metrics of a group, in the order of its scores.
 pub(super) fn metrics(group: &Group) -> Vec<Facts> {
@@ -26,9 +29,28 @@ pub(super) fn leading(metrics: &[Facts]) -> Option<Facts> {
 }
 
 /// The group that a summary speaks of: the first with samples, else the first.
-pub(super) fn leading_group(material: &Material) -> Option<&Group> {
-    let with_samples = |group: &&Group| group.systems.iter().any(|system| !system.samples.is_empty());
-    material.groups.iter().find(with_samples).or(material.groups.first())
+pub(super) fn leading_group(material: &Material) -> Option<usize> {
+    let with_samples = |group: &Group| group.systems.iter().any(|system| system.samples > 0);
+    let first = (!material.groups.is_empty()).then_some(0);
+    material.groups.iter().position(with_samples).or(first)
+}
+
+/// How good a value is: the higher the better, whatever the metric's good end.
+pub(super) fn goodness(value: f64, range: Range) -> f64 {
+    match range {
+        Range::Ratio => -(value - 1.0).abs(),
+        _ if range.higher_is_better() => value,
+        _ => -value,
+    }
+}
+
+/// Which end of a metric is good, as the page names it: `higher`, `lower`, `one`.
+pub(super) fn good_end(range: Range) -> &'static str {
+    match range {
+        Range::Ratio => "one",
+        _ if range.higher_is_better() => "higher",
+        _ => "lower",
+    }
 }
 
 /// The indices of the systems with the best value of a metric; none where all have the same.
@@ -36,15 +58,9 @@ pub(super) fn best(group: &Group, metric: Facts) -> Vec<usize> {
     let values: Vec<Option<f64>> = group
         .systems
         .iter()
-        .map(|system| system.score(metric.name).map(|score| score.value))
+        .map(|system| Some(goodness(system.score(metric.name)?.value, metric.range)))
         .collect();
-    let best = values.iter().flatten().copied().reduce(|one, other| {
-        if metric.range.higher_is_better() {
-            one.max(other)
-        } else {
-            one.min(other)
-        }
-    });
+    let best = values.iter().flatten().copied().reduce(f64::max);
     if values.iter().flatten().all(|value| Some(*value) == best) {
         return Vec::new();
     }
@@ -76,17 +92,20 @@ pub(super) fn baselines(group: &Group, baseline: &BTreeMap<String, String>) -> V
     group.systems.iter().map(of).collect()
 }
 
+/// The name of a system by all its axes but some; empty where there are no others.
+pub(super) fn label_without(system: &System, axes: &[&str]) -> String {
+    let others = system.axes.iter().filter(|(axis, _)| !axes.contains(&axis.as_str()));
+    let parts: Vec<String> = others.map(|(axis, value)| value_label(axis, value)).collect();
+    parts.join(" · ")
+}
+
 /// The name of a system among the others: `tuned · shots 1`. Numbers are told by their axis.
 pub(super) fn label(system: &System) -> String {
-    let parts: Vec<String> = system
-        .axes
-        .iter()
-        .map(|(axis, value)| value_label(axis, value))
-        .collect();
+    let parts = label_without(system, &[]);
     if parts.is_empty() {
         system.generations.clone()
     } else {
-        parts.join(" · ")
+        parts
     }
 }
 

@@ -1,15 +1,17 @@
 //! Reading the material of a report from its inputs' artifacts.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::material::{GENERATIONS, Group, Material, Quantized, ReportError, System, Trained};
-use crate::metrics::Score;
-use crate::step::{Ancestor, ArtifactType, Digest, Input};
+use super::material::{GENERATIONS, Group, Material, ModelCost, Quantized, ReportError, System, Trained};
+use crate::metrics::{Score, Slice};
+use crate::step::{Ancestor, ArtifactType, Input};
 
 /// Reads scores and what they descend from. `lineage` is in topological order and holds the
 /// instances of `inputs`.
@@ -28,6 +30,7 @@ pub fn read(inputs: &[&Input], lineage: &[Ancestor]) -> Result<Material, ReportE
         .filter(|ancestor| ancestor.artifact == ArtifactType::Model)
     {
         material.trained.extend(trained(ancestor)?);
+        material.models.push(cost(ancestor, lineage)?);
         let record = ancestor.path.join("quantization.json");
         if record.exists() {
             let record = json(&record)?;
@@ -59,20 +62,26 @@ fn groups(inputs: &[&Input], lineage: &[Ancestor]) -> Result<Vec<Group>, ReportE
             .ok_or_else(|| ReportError::Lineage {
                 instance: input.instance.clone(),
             })?;
+        let file = input.path.join("samples.jsonl");
+        let (references, samples) = references(&file)?;
+        let model = match scored.artifact {
+            ArtifactType::Model => Some(scored),
+            _ => input_of(lineage, &scored.instance, ArtifactType::Model),
+        };
+        let (scores, slices) = scores(&input.path)?;
         let system = System {
             instance: scored.instance.clone(),
             generations: scored.step.clone(),
             axes: input.axes.clone(),
-            scores: scores(&input.path)?,
-            samples: lines(&input.path.join("samples.jsonl"))?,
+            scores,
+            slices,
+            repeats: 1,
+            files: if samples > 0 { vec![file] } else { Vec::new() },
+            samples,
+            model: model.map(|model| model.instance.clone()),
         };
         let key = if texts.is_some() {
-            let references = system
-                .samples
-                .iter()
-                .map(|scored| (&scored.sample.id, &scored.sample.references));
-            Digest::of(&serde_json::to_vec(&references.collect::<Vec<_>>()).expect("texts are plain values"))
-                .to_string()
+            references
         } else {
             let tokens = input_of(lineage, &input.instance, ArtifactType::Tokens);
             tokens.map_or_else(|| input.instance.clone(), |tokens| tokens.digest.to_string())
@@ -119,9 +128,88 @@ fn groups(inputs: &[&Input], lineage: &[Ancestor]) -> Result<Vec<Group>, ReportE
 
 fn merge(into: &mut System, from: System) {
     into.scores.extend(from.scores);
-    for (into, from) in into.samples.iter_mut().zip(from.samples) {
-        into.scores.extend(from.scores);
+    into.files.extend(from.files);
+    for slice in from.slices {
+        let known = |known: &&mut Slice| known.field == slice.field && known.value == slice.value;
+        match into.slices.iter_mut().find(known) {
+            Some(known) => known.scores.extend(slice.scores),
+            None => into.slices.push(slice),
+        }
     }
+}
+
+/// A digest of all identifiers and references in order, and how many samples there are: systems with
+/// the same were asked the same, and are compared sample by sample.
+fn references(path: &Path) -> Result<(String, u64), ReportError> {
+    #[derive(Deserialize)]
+    struct Asked {
+        id: Value,
+        #[serde(default)]
+        references: Vec<String>,
+    }
+    let (mut hasher, mut samples) = (blake3::Hasher::new(), 0u64);
+    for_each_line(path, |asked: Asked| {
+        let asked = serde_json::to_vec(&(&asked.id, &asked.references)).expect("texts are plain values");
+        hasher.update(&asked).update(b"\n");
+        samples += 1;
+    })?;
+    Ok((hasher.finalize().to_string(), samples))
+}
+
+/// What a model takes: its own summary says how many parameters, else the header of its weights.
+fn cost(model: &Ancestor, lineage: &[Ancestor]) -> Result<ModelCost, ReportError> {
+    let mut chain = vec![model.instance.clone()];
+    let mut at = model.instance.as_str();
+    while let Some(from) = input_of(lineage, at, ArtifactType::Model).filter(|from| !chain.contains(&from.instance)) {
+        chain.insert(0, from.instance.clone());
+        at = &from.instance;
+    }
+    let (mut bytes, mut counted) = (0, 0);
+    let entries = std::fs::read_dir(&model.path).map_err(read_error(&model.path))?;
+    let mut weights: Vec<_> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "safetensors"))
+        .collect();
+    weights.sort();
+    for path in &weights {
+        bytes += std::fs::metadata(path).map_err(read_error(path))?.len();
+        counted += numbers(path)?;
+    }
+    let summary = model.path.join("training.json");
+    let summary: Value = if summary.exists() { json(&summary)? } else { Value::Null };
+    let counted = (counted > 0).then_some(counted);
+    Ok(ModelCost {
+        instance: model.instance.clone(),
+        chain,
+        parameters: summary["parameters"].as_u64().or(counted),
+        bytes: (bytes > 0).then_some(bytes),
+    })
+}
+
+/// How many numbers a safetensors file holds, the scales of quantized tensors left out; 0 when its
+/// header cannot be read as one.
+fn numbers(path: &Path) -> Result<u64, ReportError> {
+    const MOST: u64 = 100 << 20; // the format's own limit
+    let mut file = File::open(path).map_err(read_error(path))?;
+    let mut length = [0; 8];
+    if file.read_exact(&mut length).is_err() {
+        return Ok(0);
+    }
+    let mut header = Vec::new();
+    let length = u64::from_le_bytes(length).min(MOST);
+    file.take(length).read_to_end(&mut header).map_err(read_error(path))?;
+    let Ok(Value::Object(tensors)) = serde_json::from_slice(&header) else {
+        return Ok(0);
+    };
+    let tensors = tensors
+        .iter()
+        .filter(|(name, _)| *name != "__metadata__" && !name.ends_with("_scale"));
+    let of = |tensor: &Value| {
+        let shape = tensor["shape"].as_array().into_iter().flatten();
+        shape.filter_map(Value::as_u64).fold(1, u64::saturating_mul)
+    };
+    Ok(tensors.map(|(_, tensor)| of(tensor)).sum())
 }
 
 /// Collects the axes of a group, and adds the scored step as one where the others do not tell all
@@ -144,14 +232,16 @@ fn with_axes(mut group: Group) -> Group {
     group
 }
 
-fn scores(artifact: &Path) -> Result<Vec<Score>, ReportError> {
+fn scores(artifact: &Path) -> Result<(Vec<Score>, Vec<Slice>), ReportError> {
     #[derive(Deserialize)]
     struct File {
         scores: Vec<Score>,
+        #[serde(default)]
+        slices: Vec<Slice>,
     }
     let path = artifact.join("scores.json");
     let file: File = json(&path)?;
-    Ok(file.scores)
+    Ok((file.scores, file.slices))
 }
 
 fn trained(ancestor: &Ancestor) -> Result<Option<Trained>, ReportError> {
@@ -166,42 +256,52 @@ fn trained(ancestor: &Ancestor) -> Result<Option<Trained>, ReportError> {
         summary: if summary.exists() { json(&summary)? } else { Value::Null },
         ..Trained::default()
     };
-    for line in lines::<Value>(&curve)? {
+    for_each_line(&curve, |line: Value| {
         let Some(update) = line["update"].as_u64() else {
-            continue;
+            return;
         };
-        if let Some(loss) = line["train_loss"].as_f64() {
-            trained.train.push((update, loss));
+        for (name, values) in [
+            ("train_loss", &mut trained.train),
+            ("validation_loss", &mut trained.validation),
+            ("learning_rate", &mut trained.learning_rate),
+            ("gradient_norm", &mut trained.gradient_norm),
+        ] {
+            values.extend(line[name].as_f64().map(|value| (update, value)));
         }
-        if let Some(loss) = line["validation_loss"].as_f64() {
-            trained.validation.push((update, loss));
-        }
-    }
+    })?;
     Ok(Some(trained))
 }
 
-fn text(path: &Path) -> Result<String, ReportError> {
-    std::fs::read_to_string(path).map_err(|source| ReportError::Read {
+fn read_error(path: &Path) -> impl FnOnce(std::io::Error) -> ReportError + '_ {
+    |source| ReportError::Read {
         path: path.to_owned(),
         source,
-    })
+    }
 }
 
 fn json<T: DeserializeOwned>(path: &Path) -> Result<T, ReportError> {
-    serde_json::from_str(&text(path)?).map_err(|source| ReportError::Content {
+    let text = std::fs::read_to_string(path).map_err(read_error(path))?;
+    serde_json::from_str(&text).map_err(|source| ReportError::Content {
         path: path.to_owned(),
         line: source.line(),
         source,
     })
 }
 
-fn lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, ReportError> {
-    let parse = |(index, line)| {
-        serde_json::from_str(line).map_err(|source| ReportError::Content {
+/// Hands over the values of a JSON Lines file one by one.
+fn for_each_line<T: DeserializeOwned>(path: &Path, mut each: impl FnMut(T)) -> Result<(), ReportError> {
+    let mut file = BufReader::new(File::open(path).map_err(read_error(path))?);
+    let (mut text, mut line) = (Vec::new(), 0);
+    loop {
+        text.clear();
+        line += 1;
+        if file.read_until(b'\n', &mut text).map_err(read_error(path))? == 0 {
+            return Ok(());
+        }
+        each(serde_json::from_slice(&text).map_err(|source| ReportError::Content {
             path: path.to_owned(),
-            line: index + 1,
+            line,
             source,
-        })
-    };
-    text(path)?.lines().enumerate().map(parse).collect()
+        })?);
+    }
 }

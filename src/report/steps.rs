@@ -52,6 +52,10 @@ struct Setting {
     name: String,
     /// One value, or the values of the instances where they differ.
     values: Vec<String>,
+    /// What it would be if the file did not say it, if that is something else.
+    default: Option<String>,
+    /// Whether it differs from the default, or has none.
+    changed: bool,
 }
 
 #[derive(Serialize)]
@@ -60,10 +64,37 @@ struct Instance {
     digest: String,
 }
 
+/// A dataset that the results rest on.
+#[derive(Serialize)]
+pub(super) struct Data {
+    instance: String,
+    /// Its files, as the pipeline names them.
+    from: String,
+    digest: String,
+}
+
+/// The datasets with their digests.
+pub(super) fn data(material: &Material) -> Vec<Data> {
+    let datasets = material
+        .lineage
+        .iter()
+        .filter(|one| one.artifact == ArtifactType::Dataset);
+    let data = |dataset: &Ancestor| {
+        let mut files = Vec::new();
+        flatten(String::new(), &dataset.settings["files"], &mut files);
+        Data {
+            instance: dataset.instance.clone(),
+            from: files.into_iter().map(|(_, file)| file).collect::<Vec<_>>().join(", "),
+            digest: dataset.digest.as_str().to_owned(),
+        }
+    };
+    datasets.map(data).collect()
+}
+
 /// The steps, for the page.
 pub(super) fn steps(material: &Material) -> Vec<Step> {
     let step = |group: StepGroup<'_>| Step {
-        settings: settings(&group.instances),
+        settings: settings(&group.instances, material.defaults.get(&group.kind)),
         instances: group
             .instances
             .iter()
@@ -80,7 +111,9 @@ pub(super) fn steps(material: &Material) -> Vec<Step> {
     groups(material).into_iter().map(step).collect()
 }
 
-fn settings(instances: &[&Ancestor]) -> Vec<Setting> {
+fn settings(instances: &[&Ancestor], defaults: Option<&Value>) -> Vec<Setting> {
+    let mut known = Vec::new();
+    flatten(String::new(), defaults.unwrap_or(&Value::Null), &mut known);
     let mut settings: Vec<Setting> = Vec::new();
     for ancestor in instances {
         let mut flat = Vec::new();
@@ -90,10 +123,24 @@ fn settings(instances: &[&Ancestor]) -> Vec<Setting> {
                 Some(setting) if setting.values.contains(&value) => {}
                 Some(setting) => setting.values.push(value),
                 None => settings.push(Setting {
+                    default: known
+                        .iter()
+                        .find(|(known, _)| *known == name)
+                        .map(|(_, default)| default.clone()),
                     name,
                     values: vec![value],
+                    changed: true,
                 }),
             }
+        }
+    }
+    for setting in &mut settings {
+        setting.changed = setting
+            .default
+            .as_ref()
+            .is_none_or(|default| setting.values != [default.as_str()]);
+        if !setting.changed {
+            setting.default = None;
         }
     }
     settings

@@ -3,19 +3,54 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
+use super::comparison::p_value;
 use super::material::{Group, Material};
 use super::ranking;
+use super::significance::{Significance, Support};
 use super::words::Words;
 use crate::metrics::Facts;
 
 /// What the page says first.
 #[derive(Default, Serialize)]
 pub(super) struct Summary {
-    sentence: String,
+    pub(super) sentence: String,
     /// How sure the figures are.
-    caution: String,
+    pub(super) caution: String,
     figures: Vec<Figure>,
+    /// The first of the best systems, its metric and value.
+    #[serde(skip)]
+    winner: Option<Winner>,
+}
+
+struct Winner {
+    system: String,
+    metric: Facts,
+    label: String,
+    text: String,
+    score: crate::metrics::Score,
+}
+
+impl Summary {
+    /// The headline for programs: `null` where nothing was scored.
+    pub(super) fn headline(&self) -> Value {
+        let Some(winner) = &self.winner else {
+            return Value::Null;
+        };
+        json!({
+            "sentence": self.sentence,
+            "caution": self.caution,
+            "system": winner.system,
+            "metric": winner.metric.name,
+            "label": winner.label,
+            "text": winner.text,
+            "value": winner.score.value,
+            "n": winner.score.n,
+            "low": winner.score.low,
+            "high": winner.score.high,
+        })
+    }
 }
 
 #[derive(Serialize)]
@@ -25,10 +60,16 @@ struct Figure {
 }
 
 /// The summary of the leading group by the leading metric.
-pub(super) fn summary(material: &Material, baseline: &BTreeMap<String, String>, words: &Words) -> Summary {
-    let Some(group) = ranking::leading_group(material) else {
+pub(super) fn summary(
+    material: &Material,
+    baseline: &BTreeMap<String, String>,
+    significance: &[Significance],
+    words: &Words,
+) -> Summary {
+    let Some(at) = ranking::leading_group(material) else {
         return Summary::default();
     };
+    let (group, significance) = (&material.groups[at], &significance[at]);
     let Some(metric) = ranking::leading(&ranking::metrics(group)) else {
         return Summary::default();
     };
@@ -38,9 +79,17 @@ pub(super) fn summary(material: &Material, baseline: &BTreeMap<String, String>, 
         return Summary::default();
     };
     let base = baselines[winner];
+    let score = group.systems[winner].score(metric.name);
     Summary {
+        winner: score.map(|score| Winner {
+            system: ranking::label(&group.systems[winner]),
+            metric,
+            label: words.label(metric).to_owned(),
+            text: words.score(score.value, metric.range),
+            score: score.clone(),
+        }),
         sentence: sentence(group, metric, &winners, base, words),
-        caution: caution(group, metric, &winners, words),
+        caution: caution(group, metric, &winners, significance, words),
         figures: figures(material, group, metric, winner, base, words),
     }
 }
@@ -116,24 +165,58 @@ fn sentence(group: &Group, metric: Facts, winners: &[usize], base: Option<usize>
     head + &tail
 }
 
-/// Whether the runner-up is inside the winner's interval.
-fn caution(group: &Group, metric: Facts, winners: &[usize], words: &Words) -> String {
+/// Whether the others are told from the winner: by paired tests where there are any, else by its
+/// interval.
+fn caution(group: &Group, metric: Facts, winners: &[usize], significance: &Significance, words: &Words) -> String {
+    if winners.len() == group.systems.len() {
+        return String::new();
+    }
+    let others = || (0..group.systems.len()).filter(|index| !winners.contains(index));
+    let tested: Vec<(usize, Support)> = others()
+        .filter_map(|index| Some((index, significance.from_best[index]?)))
+        .collect();
+    let name = |index: usize| ranking::label(&group.systems[index]);
+    if !tested.is_empty() {
+        let ties: Vec<usize> = tested
+            .iter()
+            .filter(|(_, support)| !support.supported)
+            .map(|(index, _)| *index)
+            .collect();
+        let p = |index: usize| {
+            let p = tested
+                .iter()
+                .find(|(known, _)| *known == index)
+                .and_then(|(_, support)| support.p);
+            p.map(|p| format!(" ({})", p_value(p, words))).unwrap_or_default()
+        };
+        let n = words.whole(group.systems[winners[0]].samples);
+        return match ties.as_slice() {
+            [] => words.fill("test_clear", &[("n", &n)]),
+            [one] => words.fill("test_one", &[("system", &name(*one)), ("p", &p(*one)), ("n", &n)]),
+            several => words.fill(
+                "test_several",
+                &[
+                    ("count", &words.whole(several.len() as u64)),
+                    ("system", &name(several[0])),
+                    ("p", &p(several[0])),
+                    ("n", &n),
+                ],
+            ),
+        };
+    }
     let Some((low, high)) = group.systems[winners[0]]
         .score(metric.name)
         .and_then(|score| score.low.zip(score.high))
     else {
         return String::new();
     };
-    if winners.len() == group.systems.len() {
-        return String::new();
-    }
-    let others = (0..group.systems.len()).filter(|index| !winners.contains(index));
-    let rivals = others.filter(|index| (low..=high).contains(&value(group, *index, metric)));
-    let rivals: Vec<String> = rivals.map(|index| ranking::label(&group.systems[index])).collect();
+    let rivals: Vec<usize> = others()
+        .filter(|index| (low..=high).contains(&value(group, *index, metric)))
+        .collect();
     let interval = format!("{}–{}", words.score(low, metric.range), words.score(high, metric.range));
     match rivals.as_slice() {
         [] => words.fill("caution_clear", &[("interval", &interval)]),
-        [one] => words.fill("caution_one", &[("interval", &interval), ("system", one)]),
+        [one] => words.fill("caution_one", &[("interval", &interval), ("system", &name(*one))]),
         several => words.fill(
             "caution_several",
             &[("interval", &interval), ("n", &several.len().to_string())],
@@ -167,7 +250,7 @@ fn figures(
         label: words.get("figure_systems").to_owned(),
     });
     if let Some(score) = group.systems[winner].score(metric.name) {
-        let unit = if group.systems[winner].samples.is_empty() {
+        let unit = if group.systems[winner].samples == 0 {
             "figure_tokens"
         } else {
             "figure_samples"
@@ -191,7 +274,7 @@ fn figures(
 }
 
 /// `812 k`, `1.24 M`.
-fn compact(number: u64, words: &Words) -> String {
+pub(super) fn compact(number: u64, words: &Words) -> String {
     match number {
         0..10_000 => words.whole(number),
         10_000..1_000_000 => format!("{} k", words.decimal(number as f64 / 1e3, 0)),

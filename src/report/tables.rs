@@ -1,9 +1,12 @@
-//! The CSV files, as polars tables: long form for scores, one row a sample and system for samples.
+//! The CSV files: scores in long form as a polars table, samples line by line, since there may be a
+//! million of them.
+
+use std::path::Path;
 
 use polars::prelude::{Column, CsvWriter, DataFrame, IntoColumn, NamedFrom, PolarsError, SerWriter, Series};
 
 use super::material::{GENERATIONS, Material, ReportError, System};
-use crate::metrics::ScoredSample;
+use super::rows::Lines;
 
 /// `generations, <one column a matrix axis>, metric, value, n, low, high, signature`.
 ///
@@ -23,34 +26,29 @@ pub(super) fn scores(material: &Material) -> Result<DataFrame, ReportError> {
     DataFrame::new(rows.len(), columns).map_err(failed("scores"))
 }
 
-/// `generations, <axes>, id, prompt, output, references, finish, prompt_tokens, output_tokens`, then
-/// one column a metric. Several references are on a line each.
+/// `slices.csv`: the columns of `scores.csv` with `slice_field`, `slice_value` before the metric; `None` where
+/// nothing was sliced.
 ///
 /// # Errors
 /// When polars cannot build it.
-pub(super) fn samples(material: &Material) -> Result<DataFrame, ReportError> {
-    let rows: Vec<(&System, &ScoredSample)> = systems(material)
-        .flat_map(|system| system.samples.iter().map(move |sample| (system, sample)))
+pub(super) fn slices(material: &Material) -> Result<Option<DataFrame>, ReportError> {
+    let rows: Vec<_> = systems(material)
+        .flat_map(|system| system.slices.iter().map(move |slice| (system, slice)))
+        .flat_map(|(system, slice)| slice.scores.iter().map(move |score| (system, slice, score)))
         .collect();
-    let mut columns = identity(material, rows.iter().map(|(system, _)| *system));
-    let text = |name: &str, of: fn(&ScoredSample) -> String| texts(name, rows.iter().map(|row| of(row.1)));
-    columns.push(text("id", |scored| scored.sample.id.clone()));
-    columns.push(text("prompt", |scored| scored.sample.prompt.clone()));
-    columns.push(text("output", |scored| scored.sample.output.clone()));
-    columns.push(text("references", |scored| scored.sample.references.join("\n")));
-    columns.push(text("finish", |scored| scored.sample.finish.clone()));
-    let count = |name: &str, of: fn(&ScoredSample) -> u64| {
-        Series::new(name.into(), rows.iter().map(|row| of(row.1)).collect::<Vec<u64>>()).into_column()
-    };
-    columns.push(count("prompt_tokens", |scored| scored.sample.prompt_tokens));
-    columns.push(count("output_tokens", |scored| scored.sample.output_tokens));
-    for metric in metrics(&rows) {
-        let values = rows
-            .iter()
-            .map(|row| row.1.scores.get(&metric).and_then(serde_json::Value::as_f64));
-        columns.push(series(&metric, values));
+    if rows.is_empty() {
+        return Ok(None);
     }
-    DataFrame::new(rows.len(), columns).map_err(failed("samples"))
+    let mut columns = identity(material, rows.iter().map(|(system, ..)| *system));
+    columns.push(texts("slice_field", rows.iter().map(|row| row.1.field.as_str())));
+    columns.push(texts("slice_value", rows.iter().map(|row| row.1.value.as_str())));
+    columns.push(texts("metric", rows.iter().map(|row| row.2.metric.as_str())));
+    columns.push(series("value", rows.iter().map(|row| row.2.value)));
+    columns.push(Series::new("n".into(), rows.iter().map(|row| row.2.n).collect::<Vec<u64>>()).into_column());
+    columns.push(series("low", rows.iter().map(|row| row.2.low)));
+    columns.push(series("high", rows.iter().map(|row| row.2.high)));
+    columns.push(texts("signature", rows.iter().map(|row| row.2.signature.as_str())));
+    DataFrame::new(rows.len(), columns).map(Some).map_err(failed("slices"))
 }
 
 /// A table as CSV.
@@ -63,11 +61,79 @@ pub(super) fn csv(mut table: DataFrame) -> Result<Vec<u8>, ReportError> {
     Ok(bytes)
 }
 
-fn systems(material: &Material) -> impl Iterator<Item = &System> {
+/// Writes `samples.csv` line by line: `generations, <axes>, id, prompt, output, references, finish,
+/// prompt_tokens, output_tokens`, then one column a metric. Several references are on a line each.
+///
+/// # Errors
+/// A file that cannot be read or written.
+pub(super) fn samples(material: &Material, path: &Path) -> Result<(), ReportError> {
+    let fail = |source: csv::Error| ReportError::Write {
+        path: path.to_owned(),
+        source: source.into(),
+    };
+    let axes = axes(material);
+    let metrics = sample_metrics(material)?;
+    let mut table = csv::Writer::from_path(path).map_err(fail)?;
+    let names = [
+        "id",
+        "prompt",
+        "output",
+        "references",
+        "finish",
+        "prompt_tokens",
+        "output_tokens",
+    ];
+    let head = std::iter::once("generations")
+        .chain(axes.iter().copied())
+        .chain(names)
+        .chain(metrics.iter().map(String::as_str));
+    table.write_record(head).map_err(fail)?;
+    for system in systems(material) {
+        for scored in Lines::of(system)? {
+            let scored = scored?;
+            let sample = &scored.sample;
+            let mut line = vec![safe(&system.generations)];
+            line.extend(axes.iter().map(|axis| system.on(axis).map(safe).unwrap_or_default()));
+            line.extend([&sample.id, &sample.prompt, &sample.output].map(|text| safe(text)));
+            line.push(safe(&sample.references.join("\n")));
+            line.push(safe(&sample.finish));
+            line.extend([sample.prompt_tokens, sample.output_tokens].map(|count| count.to_string()));
+            let score = |metric: &String| scored.scores.get(metric).and_then(serde_json::Value::as_f64);
+            line.extend(
+                metrics
+                    .iter()
+                    .map(|metric| score(metric).map(|v| v.to_string()).unwrap_or_default()),
+            );
+            table.write_record(&line).map_err(fail)?;
+        }
+    }
+    table.flush().map_err(|source| ReportError::Write {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// The metrics that samples are scored by: every sample of a system has the same.
+pub(super) fn sample_metrics(material: &Material) -> Result<Vec<String>, ReportError> {
+    let mut names: Vec<String> = Vec::new();
+    for system in systems(material) {
+        if let Some(first) = Lines::of(system)?.next() {
+            for name in first?.scores.keys() {
+                if !names.contains(name) {
+                    names.push(name.clone());
+                }
+            }
+        }
+    }
+    Ok(names)
+}
+
+pub(super) fn systems(material: &Material) -> impl Iterator<Item = &System> {
     material.groups.iter().flat_map(|group| &group.systems)
 }
 
-fn identity<'a>(material: &Material, rows: impl Iterator<Item = &'a System> + Clone) -> Vec<Column> {
+/// The matrix axes of all groups.
+pub(super) fn axes(material: &Material) -> Vec<&str> {
     let mut axes: Vec<&str> = Vec::new();
     for axis in material
         .groups
@@ -79,6 +145,11 @@ fn identity<'a>(material: &Material, rows: impl Iterator<Item = &'a System> + Cl
             axes.push(axis);
         }
     }
+    axes
+}
+
+fn identity<'a>(material: &Material, rows: impl Iterator<Item = &'a System> + Clone) -> Vec<Column> {
+    let axes = axes(material);
     let mut columns = vec![texts(
         "generations",
         rows.clone().map(|system| system.generations.as_str()),
@@ -87,16 +158,6 @@ fn identity<'a>(material: &Material, rows: impl Iterator<Item = &'a System> + Cl
         columns.push(series(axis, rows.clone().map(|system| system.on(axis).map(safe))));
     }
     columns
-}
-
-fn metrics(rows: &[(&System, &ScoredSample)]) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    for name in rows.iter().flat_map(|row| row.1.scores.keys()) {
-        if !names.contains(name) {
-            names.push(name.clone());
-        }
-    }
-    names
 }
 
 fn texts(name: &str, values: impl Iterator<Item = impl AsRef<str>>) -> Column {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::metrics::{self, RougeWords, Sample};
+use crate::metrics::{self, Sample, Settings};
 use crate::seed::Seed;
 use crate::step::{Ancestor, ArtifactType, Digest, Input};
 
@@ -132,7 +132,7 @@ fn experiment(hostile: &str) -> Experiment {
             let samples = (0..30)
                 .map(|i| sample(i, skill + shots.parse::<usize>().unwrap() / 2, hostile))
                 .collect();
-            let scores = metrics::score(samples, &metrics::all(RougeWords::Ascii), Seed::root(1)).unwrap();
+            let scores = metrics::score(samples, &metrics::all(&Settings::default()), Seed::root(1)).unwrap();
             let path = made.add(
                 "scores",
                 "evaluate",
@@ -273,7 +273,13 @@ fn the_same_material_gives_the_same_bytes() {
     assert_eq!(page.matches(RUN_FACTS).count(), 1);
     assert!(scores.starts_with("generations,model,shots,metric,value,n,low,high,signature\nanswers,base,0,rouge1,0."));
     assert!(scores.contains("\nbase,base,,perplexity,"));
-    assert_eq!(scores.lines().count(), 1 + 9 * 9 + 3);
+    // as many metrics of each of nine systems, and the perplexities of three models
+    let metrics = scores
+        .lines()
+        .filter(|line| line.starts_with("answers,base,0,"))
+        .count();
+    assert!(metrics >= 9);
+    assert_eq!(scores.lines().count(), 1 + 9 * metrics + 3);
     assert!(
         samples.starts_with(
             "generations,model,shots,id,prompt,output,references,finish,prompt_tokens,output_tokens,rouge1"
@@ -306,8 +312,19 @@ fn text_from_data_and_models_is_escaped_everywhere() {
         ancestor.kind = format!("{}{HOSTILE}", ancestor.kind);
     }
     let [page, ..] = experiment.write(&options, out.path());
-    assert!(!page.contains("<script>alert") && !page.contains("<img") && !page.contains("<!--"));
-    assert_eq!(page.matches("</script>").count(), 2, "the facts and the script");
+    assert!(!page.contains("<script>alert") && !page.contains("<img") && page.matches("<!--").count() == 4);
+    let scripts = page.matches("<script ").count();
+    assert_eq!(page.matches("</script>").count(), scripts);
+    let nonce = page
+        .split("script-src 'nonce-")
+        .nth(1)
+        .unwrap()
+        .split('\'')
+        .next()
+        .unwrap();
+    let inert = page.matches("<script type=\"application/json\"").count();
+    let run = page.matches(&format!("<script nonce=\"{nonce}\">")).count();
+    assert_eq!((run, inert + run), (1, scripts), "one script runs, the others are data");
     assert!(
         !page.contains("{{ 7") || page.contains("{{ 7 * 7 }}"),
         "templates in data are text"
@@ -319,7 +336,8 @@ fn the_page_loads_nothing() {
     let out = tempfile::tempdir().unwrap();
     let [page, ..] = experiment("").write(&options(), out.path());
     for link in ["http://", "https://", "src=", "@import", "url("] {
-        let found = page.matches(link).count() - page.matches("url(#arrow)").count() * usize::from(link == "url(");
+        let own = page.matches("url(#").count() * usize::from(link == "url(");
+        let found = page.matches(link).count() - own;
         assert_eq!(found, 0, "{link}");
     }
 }
@@ -345,4 +363,51 @@ fn a_single_system_without_axes_or_baseline_is_a_report_too() {
     let [page, scores, _] = experiment.write(&Options::default(), out.path());
     assert!(page.contains("answers: ROUGE‑L 0."));
     assert!(scores.starts_with("generations,metric,value"));
+}
+
+#[test]
+fn a_difference_is_supported_where_tests_support_it() {
+    let experiment = experiment("");
+    let inputs: Vec<&Input> = experiment.inputs.iter().collect();
+    let material = read(&inputs, &experiment.lineage).unwrap();
+    let group = &material.groups[0];
+    let found = significance::significance(group, &options().baseline).unwrap();
+    assert_eq!(found.samples, 30);
+    // base with one example is as base with none; tuned is far from it
+    let of = |instance: &str| {
+        group
+            .systems
+            .iter()
+            .position(|system| system.instance == instance)
+            .unwrap()
+    };
+    let supported = |instance: &str| found.from_baseline[of(instance)]["rougeL"].supported;
+    assert!(!supported("answers[model=base,shots=1]"));
+    assert!(supported("answers[model=tuned,shots=0]"));
+    assert!(found.from_baseline[of("answers[model=base,shots=0]")].is_empty());
+    assert!(found.from_best[of("answers[model=base,shots=0]")].unwrap().supported);
+    assert_eq!(found.from_best[of("answers[model=tuned,shots=3]")], None);
+}
+
+#[test]
+fn samples_that_do_not_fit_the_page_are_in_files() {
+    let out = tempfile::tempdir().unwrap();
+    let mut experiment = experiment("");
+    // long prompts: a few megabytes in all
+    for input in &experiment.inputs {
+        let path = input.path.join("samples.jsonl");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(
+            path,
+            text.replace("Summarize the dialogue", &"Summarize the dialogue ".repeat(800)),
+        )
+        .unwrap();
+    }
+    experiment.inputs.truncate(9);
+    let [page, ..] = experiment.write(&options(), out.path());
+    assert!(page.len() < 2 << 20, "{}", page.len());
+    let first = std::fs::read_to_string(out.path().join("samples/1/0.js")).unwrap();
+    assert!(first.starts_with("fragua.chunk(1,0,[{\"i\":\"d-000\"") && first.ends_with("]);\n"));
+    let scores = std::fs::read_to_string(out.path().join("samples/1/metric-0.js")).unwrap();
+    assert!(scores.starts_with("fragua.values(1,\"rouge1\",[["), "{}", &scores[..80]);
 }

@@ -47,6 +47,11 @@ impl Words {
         Self { language, words }
     }
 
+    /// The language.
+    pub(super) fn language(&self) -> Language {
+        self.language
+    }
+
     /// All of them, for the template.
     pub(super) fn all(&self) -> &BTreeMap<String, String> {
         &self.words
@@ -124,6 +129,20 @@ impl Words {
         format!("{} {name}", self.decimal(bytes as f64 / unit, 2))
     }
 
+    /// A length of time: `8.1 s`, `2 min 5 s`.
+    pub(super) fn seconds(&self, seconds: f64) -> String {
+        if seconds < 60.0 {
+            return format!("{} s", self.decimal(seconds, 1));
+        }
+        let whole = seconds.round() as u64;
+        let parts = [(whole / 3600, "h"), (whole % 3600 / 60, "min"), (whole % 60, "s")];
+        let parts = parts.iter().filter(|(value, _)| *value > 0);
+        parts
+            .map(|(value, unit)| format!("{value} {unit}"))
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
     /// A score, with as many digits as its range deserves.
     pub(super) fn score(&self, value: f64, range: Range) -> String {
         self.decimal(value, decimals(value, range))
@@ -146,8 +165,8 @@ impl Words {
 
 fn decimals(value: f64, range: Range) -> usize {
     match range {
-        Range::Fraction => 3,
-        Range::Percent => 1,
+        Range::Fraction | Range::Waste | Range::Bits | Range::Ratio => 3,
+        Range::Percent | Range::ErrorRate => 1,
         Range::Perplexity if value.abs() >= 1000.0 => 0,
         Range::Perplexity => 2,
     }
@@ -176,10 +195,7 @@ mod tests {
     #[test]
     fn every_metric_is_explained() {
         let words = Words::of(Language::Es);
-        let texts = crate::metrics::all(crate::metrics::RougeWords::Ascii)
-            .into_iter()
-            .map(|metric| metric.facts());
-        for facts in texts.chain([crate::metrics::PERPLEXITY]) {
+        for facts in crate::metrics::every() {
             assert!(words.about(facts).len() > 20);
         }
     }

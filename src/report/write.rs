@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::material::{Material, ReportError};
-use super::words::Language;
-use super::{page, tables};
+use super::page::{self, Parts};
+use super::repeats::{over_repeats, summed};
+use super::significance::significance;
+use super::words::{Language, Words};
+use super::{comparison, export, ranking, samples, summary, tables};
 
 /// What a report is asked to show.
 #[derive(Clone, Debug, Default)]
@@ -20,17 +23,74 @@ pub struct Options {
     pub baseline: BTreeMap<String, String>,
 }
 
-/// Writes `index.html`, `scores.csv` and `samples.csv` into a folder. The same material gives the
-/// same bytes.
+/// The tables beside the page, in the order in which it lists them.
+const DOWNLOADS: &[&str] = &["scores.csv", "samples.csv", "scores.json", "report.md", "scores.tex"];
+
+/// Writes `index.html` with its files of samples, and the tables for other tools, into a folder. The
+/// same material gives the same bytes. Samples are read line by line, once for each thing that is
+/// made from them.
 ///
 /// # Errors
-/// When a table cannot be built or a file not be written.
+/// When a table cannot be built or a file not be read or written.
 pub fn write(material: &Material, options: &Options, out: &Path) -> Result<(), ReportError> {
     let put = |name: &str, content: &[u8]| {
         let path = out.join(name);
         std::fs::write(&path, content).map_err(|source| ReportError::Write { path, source })
     };
-    put("index.html", page::render(material, options)?.as_bytes())?;
+    let words = Words::of(options.language);
+    let colours = |group: &super::Group| ranking::colours(group, &options.baseline);
+    let samples = samples::write(&material.groups, colours, &words, out)?;
+    let spreads: Vec<_> = samples
+        .iter()
+        .map(|samples| {
+            samples
+                .as_ref()
+                .map(|samples| samples.spreads.clone())
+                .unwrap_or_default()
+        })
+        .collect();
+    // what is compared from here on are means over seeds, where something was repeated
+    let (compared, members): (Vec<_>, Vec<_>) = material.groups.iter().map(over_repeats).unzip();
+    let spreads: Vec<_> = spreads
+        .iter()
+        .zip(&members)
+        .map(|(spreads, members)| summed(spreads, members))
+        .collect();
+    let compared = Material {
+        groups: compared,
+        ..material.clone()
+    };
+    let tested = compared
+        .groups
+        .iter()
+        .map(|group| significance(group, &options.baseline));
+    let tested = tested.collect::<Result<Vec<_>, _>>()?;
+    let tables = comparison::tables(&compared, &options.baseline, &spreads, &tested, &words);
+    let summary = summary::summary(&compared, &options.baseline, &tested, &words);
+    let slices = tables::slices(material)?;
+    let mut downloads = DOWNLOADS.to_vec();
+    if slices.is_some() {
+        downloads.insert(1, "slices.csv");
+    }
+    let parts = Parts {
+        summary: &summary,
+        tables: &tables,
+        samples: &samples,
+        downloads: &downloads,
+    };
+    put(
+        "index.html",
+        page::render(&compared, &parts, options, &words)?.as_bytes(),
+    )?;
     put("scores.csv", &tables::csv(tables::scores(material)?)?)?;
-    put("samples.csv", &tables::csv(tables::samples(material)?)?)
+    if let Some(slices) = slices {
+        put("slices.csv", &tables::csv(slices)?)?;
+    }
+    tables::samples(material, &out.join("samples.csv"))?;
+    put("scores.json", export::json(options, &summary, &tables).as_bytes())?;
+    put(
+        "report.md",
+        export::markdown(options, &summary, &tables, &words).as_bytes(),
+    )?;
+    put("scores.tex", export::latex(&tables, &words).as_bytes())
 }

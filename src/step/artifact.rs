@@ -18,7 +18,7 @@ pub enum ArtifactType {
     Generations,
     /// `scores.json`, `samples.jsonl`.
     Scores,
-    /// `index.html`, `scores.csv`, `samples.csv`.
+    /// `index.html`, `scores.csv`, `samples.csv` and more tables.
     Report,
 }
 

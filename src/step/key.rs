@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{FilePath, Ref, Refs};
+use super::{FilePath, Ref, Refs, Step};
 
 /// A BLAKE3 digest, as 64 hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -72,6 +72,20 @@ pub struct Key<'a> {
     fields: BTreeMap<String, Value>,
     pending: Vec<String>,
     known: &'a dyn Fn(&str) -> Known,
+    /// Files by field, of a key that only asks which ones there are.
+    files: Option<BTreeMap<String, PathBuf>>,
+}
+
+/// The files that a step reads: each by the field under which the key has its content. Nothing is
+/// read but the folders that a pattern names.
+///
+/// # Errors
+/// When a pattern matches nothing or a folder cannot be read.
+pub fn files_of(step: &dyn Step) -> Result<BTreeMap<String, PathBuf>, KeyError> {
+    let mut key = Key::new(&|_| Known::Pending);
+    key.files = Some(BTreeMap::new());
+    step.key(&mut key)?;
+    Ok(key.files.unwrap_or_default())
 }
 
 impl<'a> Key<'a> {
@@ -82,6 +96,7 @@ impl<'a> Key<'a> {
             fields: BTreeMap::new(),
             pending: Vec::new(),
             known,
+            files: None,
         }
     }
 
@@ -122,9 +137,12 @@ impl<'a> Key<'a> {
     /// # Errors
     /// When it cannot be read.
     pub fn file(&mut self, field: &str, path: &FilePath) -> Result<(), KeyError> {
-        let path = path.as_path();
-        let digest = Digest::of_file(path).map_err(|source| KeyError {
-            path: path.to_owned(),
+        if let Some(files) = &mut self.files {
+            files.insert(format!("{}{field}", self.prefix), path.as_path().to_owned());
+            return Ok(());
+        }
+        let digest = Digest::of_file(path.as_path()).map_err(|source| KeyError {
+            path: path.written().to_owned(),
             source,
         })?;
         self.insert(field, serde_json::json!({ "file": digest }));

@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::artifact::Typed;
+use super::environment::expanded;
 
 /// A reference to one artifact: `base`, `dialogues.test`, and once resolved
 /// `answers[model=tuned,shots=1]` or `dialogues.test`.
@@ -138,21 +139,53 @@ impl<T: Typed> JsonSchema for Refs<T> {
 }
 
 /// A file's path, relative to the pipeline file as written and absolute once resolved. Its content,
-/// never its name, goes into the key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct FilePath(PathBuf);
+/// never its name, goes into the key. `${env.NAME}` in it stays as it is wherever the path is
+/// written down, and is replaced where it is used.
+#[derive(Clone, PartialEq, Eq)]
+pub struct FilePath {
+    written: PathBuf,
+    expanded: PathBuf,
+}
 
 impl FilePath {
-    /// The path.
+    /// The path to open. It may hold what the environment says: for messages take [`Self::written`].
     pub fn as_path(&self) -> &Path {
-        &self.0
+        &self.expanded
+    }
+
+    /// The path for messages and records, with the names of environment variables.
+    pub fn written(&self) -> &Path {
+        &self.written
     }
 }
 
 impl From<PathBuf> for FilePath {
     fn from(path: PathBuf) -> Self {
-        Self(path)
+        Self {
+            written: path.clone(),
+            expanded: path,
+        }
+    }
+}
+
+impl std::fmt::Debug for FilePath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "FilePath({})", self.written.display())
+    }
+}
+
+impl Serialize for FilePath {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.written.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for FilePath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let written = String::deserialize(deserializer)?;
+        let expanded = expanded(&written).map_err(serde::de::Error::custom)?;
+        let written = PathBuf::from(written);
+        Ok(Self { written, expanded })
     }
 }
 

@@ -240,7 +240,7 @@ impl Step for Dataset {
         } = self;
         // files by content and by how they are read; names and patterns do not change rows
         let sources = self.sources().map_err(|(at, error)| KeyError {
-            path: self.patterns()[at].as_path().to_owned(),
+            path: self.patterns()[at].written().to_owned(),
             source: std::io::Error::new(std::io::ErrorKind::NotFound, error.to_string()),
         })?;
         for (number, (file, format)) in sources.iter().enumerate() {

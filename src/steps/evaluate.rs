@@ -4,17 +4,20 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::metrics::{self, Metric, MetricName, PERPLEXITY, RougeWords};
+use crate::metrics::{
+    self, BITS_PER_BYTE, BleuSettings, ChrfSettings, ExactMatchSettings, MetricName, PERPLEXITY, RougeSettings, Scorer,
+    ScoresFile, Settings, Tercom, TokenF1Settings,
+};
 use crate::step::{
-    ArtifactType, Context, Dataset, Derived, Generations, Input, Key, KeyError, Kind, Model, Needs, Problem, Ref, Step,
-    parse_as, schema_of,
+    ArtifactType, Context, Dataset, Derived, Generations, Input, Interrupted, Key, KeyError, Kind, Model, Needs,
+    Problem, Ref, Step, parse_as, schema_of,
 };
 
 /// The kind.
 pub const KIND: Kind = Kind {
     name: "evaluate",
     about: "Scores generated texts against their references, or measures a model's perplexity on a dataset.",
-    version: 1,
+    version: 2,
     output: ArtifactType::Scores,
     example: "uses: evaluate\nwith: {generations: answers, metrics: [rouge, bleu, chrf, exact_match]}\n",
     schema: schema_of::<Evaluate>,
@@ -44,19 +47,29 @@ pub struct Evaluate {
     #[serde(default)]
     #[schemars(length(min = 1))]
     metrics: Option<Vec<MetricName>>,
+    /// With `generations`: fields of the dataset's rows. The samples of each of their values are
+    /// scored apart as well, so that a system that fails one group shows it.
+    #[serde(default)]
+    #[schemars(extend("uniqueItems" = true))]
+    slices: Vec<String>,
     /// How ROUGE reads text.
     #[serde(default)]
     rouge: RougeSettings,
-}
-
-/// How ROUGE reads text.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct RougeSettings {
-    /// What a word is. `ascii` gives the figures of the rouge-score package, which cut words at
-    /// accents; `unicode` is right for Spanish.
+    /// How BLEU reads text and smooths.
     #[serde(default)]
-    words: RougeWords,
+    bleu: BleuSettings,
+    /// What chrF counts.
+    #[serde(default)]
+    chrf: ChrfSettings,
+    /// How TER reads text.
+    #[serde(default)]
+    ter: Tercom,
+    /// What an exact match leaves aside.
+    #[serde(default)]
+    exact_match: ExactMatchSettings,
+    /// How token F1 reads text.
+    #[serde(default)]
+    token_f1: TokenF1Settings,
 }
 
 /// The metrics of generations when none are named.
@@ -79,8 +92,10 @@ impl Evaluate {
                 "model",
                 "`generations` and `model` are two different evaluations",
             )
+            .also("generations", "the other one")
             .help("make two steps: one with `generations`, one with `model` and `data`")),
             (Some(_), None, Some(_)) => Err(Problem::at("data", "`data` goes with `model`, not with `generations`")
+                .also("generations", "these are scored")
                 .help("generations bring their references along; remove `data`")),
             (None, Some(_), None) => Err(Problem::at("model", "perplexity needs a text to measure on")
                 .help("add `data`, for example `data: stories.test`")),
@@ -105,12 +120,39 @@ impl Evaluate {
         names
     }
 
-    /// The chosen metrics of texts, in the order of the registry.
-    fn metrics(&self) -> Vec<Box<dyn Metric>> {
-        let names = self.names();
-        let all = metrics::all(self.rouge.words).into_iter();
-        all.filter(|metric| names.iter().any(|name| name == metric.facts().name))
-            .collect()
+    /// How the metrics of texts read and count.
+    fn settings(&self) -> Settings {
+        Settings {
+            rouge: self.rouge,
+            bleu: self.bleu,
+            chrf: self.chrf,
+            ter: self.ter,
+            exact_match: self.exact_match,
+            token_f1: self.token_f1,
+        }
+    }
+
+    /// Scores the generations of an artifact as they are read, into the folder of another.
+    fn score(&self, context: &Context, generations: &Ref<Generations>) -> anyhow::Result<()> {
+        let scorer = Scorer::new(&self.names(), &self.settings()).sliced(&self.slices);
+        let (mut scorer, before) = scorer.resuming(&context.checkpoints)?;
+        if before > 0 {
+            context.info(format!("{before} samples were scored before"));
+        }
+        let mut file = ScoresFile::create(&context.out)?;
+        let mut done = 0;
+        metrics::stream(context.path(generations), !self.slices.is_empty(), |samples, rows| {
+            if context.stopping() {
+                return Err(anyhow::Error::new(Interrupted));
+            }
+            done += samples.len();
+            file.push(&scorer.add(samples, &rows)?)?;
+            context.progress(done as u64, 0, "samples", "");
+            Ok(())
+        })?;
+        context.info(format!("{done} samples"));
+        file.finish(&scorer.finish(context.seed())?, &self.settings())?;
+        Ok(())
     }
 }
 
@@ -148,12 +190,12 @@ impl Step for Evaluate {
         };
         let mut problems = Vec::new();
         for (index, name) in self.metrics.iter().flatten().enumerate() {
-            let of_model = name.0 == PERPLEXITY.name;
+            let of_model = [PERPLEXITY.name, BITS_PER_BYTE.name].contains(&name.0.as_str());
             match work {
                 Work::Texts(_) if of_model => problems.push(
                     Problem::at(
                         &format!("metrics.{index}"),
-                        "perplexity is a figure of a model, not of generated texts",
+                        format!("{} is a figure of a model, not of generated texts", name.0),
                     )
                     .help("measure it in a step of its own, with `model` and `data`"),
                 ),
@@ -162,10 +204,21 @@ impl Step for Evaluate {
                         &format!("metrics.{index}"),
                         format!("{} compares texts with references", name.0),
                     )
-                    .help("score `generations` with it; of a `model` only `perplexity` is measured"),
+                    .help(
+                        "score `generations` with it; of a `model` only `perplexity` and `bits_per_byte` are measured",
+                    ),
                 ),
                 _ => {}
             }
+        }
+        for (setting, message) in self.settings().problems() {
+            problems.push(Problem::at(setting, message));
+        }
+        if matches!(work, Work::Perplexity(..)) && !self.slices.is_empty() {
+            problems.push(
+                Problem::at("slices", "`slices` goes with `generations`, not with `model`")
+                    .help("make a part of the dataset for each group, and a step that measures on it"),
+            );
         }
         match work {
             Work::Texts(_) if self.fields.is_some() => {
@@ -200,11 +253,23 @@ impl Step for Evaluate {
             data: _,   // through the tokens that are derived from it
             fields: _, // the same
             metrics: _,
-            rouge: RougeSettings { words },
+            slices,
+            rouge,
+            bleu,
+            chrf,
+            ter,
+            exact_match,
+            token_f1,
         } = self;
         if let Some(generations) = generations {
             key.artifact("generations", generations);
-            key.set("rouge.words", words);
+            key.set("slices", slices);
+            key.set("rouge", rouge);
+            key.set("bleu", bleu);
+            key.set("chrf", chrf);
+            key.set("ter", ter);
+            key.set("exact_match", exact_match);
+            key.set("token_f1", token_f1);
         }
         if let Some(model) = model {
             key.artifact("model", model);
@@ -216,16 +281,10 @@ impl Step for Evaluate {
 
     fn run(&self, context: &Context) -> anyhow::Result<()> {
         match self.work().map_err(|problem| anyhow::anyhow!(problem.message))? {
-            Work::Texts(generations) => {
-                let samples = metrics::read(context.path(generations))?;
-                context.info(format!("{} samples", samples.len()));
-                let scores = metrics::score(samples, &self.metrics(), context.seed())?;
-                metrics::write(&context.out, &scores.scores, &scores.samples)?;
-                Ok(())
-            }
+            Work::Texts(generations) => self.score(context, generations),
             Work::Perplexity(model, _) => {
-                let score = super::perplexity::measure(context, model)?;
-                metrics::write(&context.out, &[score], &[])?;
+                let scores = super::perplexity::measure(context, model, &self.names())?;
+                metrics::write(&context.out, &scores)?;
                 Ok(())
             }
         }
@@ -289,16 +348,66 @@ mod tests {
     }
 
     #[test]
+    fn an_interrupted_evaluation_goes_on_to_the_same_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let lines: String = (0..300)
+            .map(|number| {
+                let line = json!({"id": number, "prompt": "p", "output": format!("the cat {number} of {}", number % 7),
+                    "references": [format!("the cat of {}", number % 5)], "finish": "eos", "prompt_tokens": 1,
+                    "output_tokens": 2, "seed": 9, "row": {}});
+                format!("{line}\n")
+            })
+            .collect();
+        std::fs::write(folder.path().join("generations.jsonl"), lines).unwrap();
+        let step = parsed(json!({"generations": "a", "metrics": ["rouge", "bleu", "ter", "accuracy", "distinct2"]}));
+        let score = |checkpoints: &str, out: &str| {
+            let (checkpoints, out) = (folder.path().join(checkpoints), folder.path().join(out));
+            std::fs::create_dir_all(&checkpoints).unwrap();
+            std::fs::create_dir_all(&out).unwrap();
+            let scorer = Scorer::new(&step.names(), &step.settings());
+            let (mut scorer, before) = scorer.resuming(&checkpoints).unwrap();
+            let mut file = ScoresFile::create(&out).unwrap();
+            metrics::stream(folder.path(), false, |samples, rows| {
+                file.push(&scorer.add(samples, &rows)?)
+            })
+            .unwrap();
+            file.finish(&scorer.finish(crate::seed::Seed::root(1)).unwrap(), &step.settings())
+                .unwrap();
+            let read = |name: &str| std::fs::read(out.join(name)).unwrap();
+            (before, read("scores.json"), read("samples.jsonl"))
+        };
+        let (before, scores, samples) = score("one", "whole");
+        assert_eq!(before, 0);
+        // a kill cut the journal in its middle
+        let journal = std::fs::read(folder.path().join("one/statistics.journal")).unwrap();
+        std::fs::create_dir(folder.path().join("two")).unwrap();
+        std::fs::write(
+            folder.path().join("two/statistics.journal"),
+            &journal[..journal.len() / 2],
+        )
+        .unwrap();
+        let (before, again, of_samples) = score("two", "resumed");
+        assert!((64..300).contains(&before), "{before}");
+        assert!(again == scores && of_samples == samples);
+        assert_eq!(score("two", "known").0, 300);
+    }
+
+    #[test]
     fn scores_are_written_for_any_tool() {
         let out = tempfile::tempdir().unwrap();
         let generations = out.path().join("generations.jsonl");
         let line = json!({"id": 3, "prompt": "p", "output": "the cat", "references": ["the cat"], "finish": "eos",
             "prompt_tokens": 1, "output_tokens": 2, "seed": 9, "row": {}});
         std::fs::write(&generations, format!("{line}\n")).unwrap();
-        let samples = metrics::read(out.path()).unwrap();
         let step = parsed(json!({"generations": "a", "metrics": ["rouge1", "accuracy"]}));
-        let scores = metrics::score(samples, &step.metrics(), crate::seed::Seed::root(1)).unwrap();
-        metrics::write(out.path(), &scores.scores, &scores.samples).unwrap();
+        let mut scorer = Scorer::new(&step.names(), &step.settings());
+        let mut file = ScoresFile::create(out.path()).unwrap();
+        metrics::stream(out.path(), false, |samples, rows| {
+            file.push(&scorer.add(samples, &rows)?)
+        })
+        .unwrap();
+        let scores = scorer.finish(crate::seed::Seed::root(1)).unwrap();
+        file.finish(&scores, &step.settings()).unwrap();
         let read = |name| std::fs::read_to_string(out.path().join(name)).unwrap();
         let file: Value = serde_json::from_str(&read("scores.json")).unwrap();
         assert_eq!(file["scores"][0]["metric"], "rouge1");

@@ -3,13 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::training::{Encoded, check_splits, finish, named_seed};
+use super::training::{Encoded, check_splits, finish, named_seed, taking};
 use crate::models::Model;
 use crate::prompt::Template;
 use crate::step::{
     self, ArtifactType, Context, Dataset, Derived, FilePath, Input, Key, KeyError, Kind, Needs, Problem, Ref, Step,
     parse_as, schema_of,
 };
+use crate::tokenizer::Tokenizer;
 use crate::train::evaluation::fits;
 use crate::train::examples::{Examples, Overlong, Shuffled};
 use crate::train::gradients::Place;
@@ -39,7 +40,8 @@ const LEARNING_RATE: f64 = 1e-4;
 /// Trains a model further on prompts and answers, learning from the answers only.
 ///
 /// Each row becomes one example: the template's block `prompt`, its block `answer` and the end of
-/// text. An epoch takes all examples once. The splits are used as in `pretrain`; the tokenizer is
+/// text. A model with an encoder (`t5`, `transformer`) reads the prompt there and its decoder learns
+/// the answer. An epoch takes all examples once. The splits are used as in `pretrain`; the tokenizer is
 /// the model's.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -124,8 +126,9 @@ impl Step for Finetune {
 
         let encoded = Encoded::open(&context.derived("tokens").path)?;
         fits(&encoded.train, &encoded.name, &model)?;
-        let validation = encoded.validation(&model, self.overlong)?;
-        let examples = Examples::of(&encoded.train, &encoded.name, model.config().context, self.overlong)?;
+        let taking = taking(&model, &Tokenizer::load(folder)?);
+        let validation = encoded.validation(&model, &taking, self.overlong)?;
+        let examples = Examples::of(&encoded.train, &encoded.name, taking, self.overlong)?;
         if examples.shortened() > 0 {
             let (shortened, all) = (examples.shortened(), examples.len());
             context.warn(format!(

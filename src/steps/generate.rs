@@ -9,8 +9,8 @@ use serde_json::{Map, json};
 
 use crate::data::{self, Row};
 use crate::generate::{
-    Cached, Finished, GenerateError, Generation, Prompter, Prompting, Sampling, decode, each, end_tokens, ids, whole,
-    write,
+    Alternative, Cached, Finished, GenerateError, Generation, Prompter, Prompting, Sampling, each, end_tokens, ids,
+    outputs, whole, write,
 };
 use crate::models;
 use crate::prompt::Template;
@@ -98,13 +98,24 @@ impl Step for Generate {
             _ => Vec::new(),
         };
         let ids = ids(&rows);
-        if self.sampling.greedy() && (self.sampling.top_k > 0 || self.sampling.top_p < 1.0) {
-            context.warn("temperature is 0 (greedy): top_k and top_p have no effect");
+        let filters = self.sampling.filters();
+        if self.sampling.greedy() && !filters.is_empty() {
+            context.warn(format!(
+                "temperature is 0 (greedy): {} {} no effect",
+                filters.join(" and "),
+                if filters.len() == 1 { "has" } else { "have" },
+            ));
         }
 
         let (length, reserved) = (model.config().context, self.sampling.max_new_tokens);
+        let encoder = model.config().decoder_start().is_some();
         anyhow::ensure!(
-            reserved < length,
+            !encoder || reserved < length, // a decoder's context holds its start and the new tokens
+            "sampling.max_new_tokens is {reserved}, but the model's decoder sees {length} tokens, of which one begins \
+             the output: lower max_new_tokens, or train with a larger context",
+        );
+        anyhow::ensure!(
+            encoder || reserved < length,
             "sampling.max_new_tokens is {reserved}, but the model's context is {length} tokens, which prompt and new \
              tokens must fit together: lower max_new_tokens, or train with a larger context",
         );
@@ -114,25 +125,30 @@ impl Step for Generate {
             pool: &pool,
             tokenizer: &tokenizer,
             context: length,
-            reserved,
+            reserved: if encoder { 0 } else { reserved },
+            encoder,
         };
         let text = |tokens: &[u32]| tokenizer.decode(tokens);
         let one = |index: usize| -> Result<Generation, GenerateError> {
             let seed = context.seed().child("sample").child(index);
             let prompt = prompter.prompt(&rows[index], seed.child("examples"))?;
-            let capacity = prompt.tokens.len() + self.sampling.max_new_tokens;
-            let mut cached = Cached::new(&model, capacity, &device);
-            let output = decode(&mut cached, &prompt.tokens, &self.sampling, &eos, &text, seed)?;
+            let (cached, before) = Cached::start(&model, &prompt.tokens, self.sampling.max_new_tokens, &device)?;
+            let outputs = outputs(cached, &before, &self.sampling, &eos, &text, seed)?;
+            let mut alternatives = outputs.into_iter().map(Alternative::from);
+            let output = alternatives.next().expect("there is an output at least");
             Ok(Generation {
                 id: ids[index].clone(),
                 prompt: prompt.text,
-                output: output.text.trim().to_owned(),
+                output: output.output,
                 references: prompt.references,
                 finish: output.finish,
                 prompt_tokens: prompt.tokens.len(),
-                output_tokens: output.tokens.len(),
+                output_tokens: output.output_tokens,
                 seed: seed.number(),
                 shots_used: prompt.shots_used,
+                logprobs: output.logprobs,
+                score: output.score,
+                alternatives: alternatives.collect(),
                 row: rows[index].clone(),
             })
         };

@@ -6,6 +6,7 @@ mod encode;
 mod evaluate;
 mod finetune;
 mod generate;
+mod model;
 mod perplexity;
 mod pretrain;
 mod quantize;
@@ -23,6 +24,7 @@ pub static KINDS: &[Kind] = &[
     dataset::KIND,
     tokenize::KIND,
     encode::KIND,
+    model::KIND,
     pretrain::KIND,
     finetune::KIND,
     quantize::KIND,

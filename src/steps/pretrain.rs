@@ -3,15 +3,19 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::training::{Encoded, check_splits, finish, named_seed};
+use super::training::{Encoded, check_splits, finish, named_seed, taking};
 use crate::models::{Model, ModelSettings, SpecialIds};
+use crate::prompt::Template;
 use crate::step::{
-    ArtifactType, Context, Dataset, Derived, Input, Key, KeyError, Kind, Needs, Problem, Ref, Step, TokenizerOrModel,
-    parse_as, schema_of,
+    ArtifactType, Context, Dataset, Derived, FilePath, Input, Key, KeyError, Kind, Needs, Problem, Ref, Step,
+    TokenizerOrModel, parse_as, schema_of,
 };
 use crate::tokenizer::Tokenizer;
-use crate::train::examples::Overlong;
+use crate::train::batches::{Reading, Source};
+use crate::train::evaluation::Split;
+use crate::train::examples::{Examples, Overlong, Shuffled};
 use crate::train::gradients::Place;
+use crate::train::objective::{Hiding, Objectives, Spans};
 use crate::train::windows::Windows;
 use crate::train::{Task, TrainSettings, run};
 
@@ -36,7 +40,8 @@ with:
 /// The learning rate when a file names none.
 const LEARNING_RATE: f64 = 1e-3;
 
-/// Trains a language model from random weights on running text.
+/// Trains a language model from random weights on running text, or with `objective: sequences` on
+/// prompts and answers.
 ///
 /// The rows' texts follow each other as one stream of tokens, each ended by the tokenizer's end of
 /// text if it declares one; an epoch cuts the stream into windows of the model's context. The
@@ -59,6 +64,13 @@ pub struct Pretrain {
     /// What is learned.
     #[serde(default)]
     objective: Objective,
+    /// Which spans are hidden, for `objective: span_corruption`; T5's without this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    spans: Option<Spans>,
+    /// The prompt template for `objective: sequences`: a minijinja file with the blocks `prompt` (what
+    /// is read) and `answer` (what is learned).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    template: Option<FilePath>,
     /// The model's shape.
     #[serde(default)]
     model: ModelSettings,
@@ -68,11 +80,109 @@ pub struct Pretrain {
 
 /// What a pretraining learns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 enum Objective {
     /// The next token from those before it.
     #[default]
     Causal,
+    /// Spans that are hidden in a text and replaced by sentinels, as T5 is trained (Raffel et al.
+    /// 2020). Sentinels are the tokenizer's `<extra_id_0>` and following, or a hundred ids after its
+    /// vocabulary.
+    SpanCorruption,
+    /// What follows a place in a text that is drawn for each window, from what is before it.
+    Prefix,
+    /// A row's answer from its prompt, by a template: translation, for instance.
+    Sequences,
+}
+
+/// Sentinels that a vocabulary gets which has none.
+const SENTINELS: u32 = 100;
+
+impl Pretrain {
+    fn causal(&self) -> bool {
+        self.objective == Objective::Causal
+    }
+
+    /// What does not fit the objective.
+    fn objective_problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if self.causal() && self.model.architecture.encodes() {
+            let fact = format!(
+                "{} reads a source with its encoder, and a causal objective has none",
+                self.model.architecture.name()
+            );
+            let help = "set objective: span_corruption, prefix or sequences";
+            problems.push(Problem::at("objective", fact).help(help));
+        }
+        if self.spans.is_some() && self.objective != Objective::SpanCorruption {
+            problems.push(Problem::at("spans", "is for objective: span_corruption").help("leave it out"));
+        }
+        if let Some(spans) = self.spans {
+            let Spans { density, mean_length } = spans;
+            if !(density > 0.0 && density < 1.0) {
+                problems.push(Problem::at(
+                    "spans.density",
+                    format!("{density} is not between 0 and 1"),
+                ));
+            }
+            if !(mean_length >= 1.0 && mean_length.is_finite()) {
+                problems.push(Problem::at(
+                    "spans.mean_length",
+                    format!("{mean_length} is not 1 or above"),
+                ));
+            }
+        }
+        match (&self.template, self.objective) {
+            (None, Objective::Sequences) => problems.push(
+                Problem::at("objective", "sequences are made by a template")
+                    .help("add template: FILE with the blocks prompt and answer"),
+            ),
+            (Some(template), Objective::Sequences) => {
+                if self.fields.is_some() {
+                    problems.push(Problem::at(
+                        "fields",
+                        "is not used together with `template`, which names its fields",
+                    ));
+                }
+                match Template::load(template.as_path()) {
+                    Ok(template) if template.has_answer() => {}
+                    Ok(_) => problems.push(Problem::at(
+                        "template",
+                        "has no `answer` block, so there is nothing to learn",
+                    )),
+                    Err(error) => problems.push(Problem::at("template", error.to_string())),
+                }
+            }
+            (Some(_), _) => {
+                problems.push(Problem::at("template", "is for objective: sequences").help("leave it out"));
+            }
+            (None, _) => {}
+        }
+        let smallest = match self.objective {
+            Objective::Causal | Objective::Sequences => 1,
+            Objective::SpanCorruption | Objective::Prefix => 8,
+        };
+        if self.model.context < smallest {
+            let fact = format!("a context of {} leaves nothing to hide", self.model.context);
+            problems.push(Problem::at("model.context", fact).help("take at least 8"));
+        }
+        problems
+    }
+
+    /// The ids that stand for hidden spans, and how large the vocabulary is with them.
+    fn sentinels(&self, tokenizer: &Tokenizer) -> (Vec<u32>, usize) {
+        let size = tokenizer.vocab_size();
+        if self.objective != Objective::SpanCorruption {
+            return (Vec::new(), size);
+        }
+        let named = (0..).map_while(|number| tokenizer.id(&format!("<extra_id_{number}>")));
+        let named: Vec<u32> = named.collect();
+        if named.len() >= 2 {
+            return (named, size);
+        }
+        let first = u32::try_from(size).expect("a vocabulary has far fewer than 2^32 tokens");
+        ((first..first + SENTINELS).collect(), size + SENTINELS as usize)
+    }
 }
 
 impl Step for Pretrain {
@@ -88,6 +198,9 @@ impl Step for Pretrain {
         let mut with = serde_json::json!({"data": self.data, "tokenizer": self.tokenizer});
         if let Some(fields) = &self.fields {
             with["fields"] = fields.as_slice().into();
+        }
+        if let Some(template) = &self.template {
+            with["template"] = serde_json::json!(template);
         }
         vec![Derived {
             field: "tokens",
@@ -107,6 +220,7 @@ impl Step for Pretrain {
                 problem
             })
             .collect();
+        problems.extend(self.objective_problems());
         problems.extend(self.train.problems());
         problems.extend(check_splits(self.data.text(), inputs));
         problems
@@ -114,16 +228,21 @@ impl Step for Pretrain {
 
     fn key(&self, key: &mut Key<'_>) -> Result<(), KeyError> {
         let Self {
-            data: _,   // by its tokens,
-            fields: _, // which the fields chose
+            data: _,     // by its tokens,
+            fields: _,   // which the fields chose
+            template: _, // or the template made
             tokenizer,
             objective,
+            spans,
             model,
             train,
         } = self;
         key.derived("tokens");
         key.artifact("tokenizer", tokenizer); // its files become the model's
         key.set("objective", objective);
+        if *objective == Objective::SpanCorruption {
+            key.set("spans", &spans.unwrap_or_default());
+        }
         key.nest("model", |key| model.key(key));
         train.key(key);
         Ok(())
@@ -138,27 +257,65 @@ impl Step for Pretrain {
             pad: tokenizer.pad(),
         };
         let device = context.device().open()?.autodiff();
-        let config = self.model.config(tokenizer.vocab_size(), special);
+        let (sentinels, vocab_size) = self.sentinels(&tokenizer);
+        let config = self.model.config(vocab_size, special);
         let model = Model::init(&config, named_seed(context, "init"), &device);
         context.info(format!("{} parameters", model.parameters()));
 
         let encoded = Encoded::open(&context.derived("tokens").path)?;
         crate::train::evaluation::fits(&encoded.train, &encoded.name, &model)?;
-        let validation = encoded.validation(&model, Overlong::Error)?;
-        let source = Windows::new(
-            &encoded.train,
-            &encoded.name,
-            config.context,
-            self.train.sequences(config.context),
-            self.train.accumulate,
-            named_seed(context, "batches"),
-        )?;
+        let length = config.context;
+        let seed = named_seed(context, "batches");
+        let hiding = match self.objective {
+            Objective::SpanCorruption => Some(Hiding::Spans {
+                spans: self.spans.unwrap_or_default(),
+                sentinels,
+            }),
+            Objective::Prefix => Some(Hiding::Continuation),
+            Objective::Causal | Objective::Sequences => None,
+        };
+        let (source, validation): (Box<dyn Source + '_>, Option<Split<'_>>) = match (self.objective, hiding) {
+            (_, Some(hiding)) => {
+                let reading = Reading::of(&model);
+                let window = Objectives::window(&hiding, reading, length);
+                let sequences = self.train.sequences(window);
+                let hidden = |tokens, name: &str, accumulate, seed| -> anyhow::Result<_> {
+                    let windows = Windows::new(tokens, name, window, sequences, accumulate, seed)?;
+                    let end = tokenizer.eos();
+                    Ok(Objectives::new(tokens, windows, hiding.clone(), reading, end, seed)?)
+                };
+                let validation = match encoded.validation_tokens() {
+                    Some((tokens, name)) => {
+                        crate::train::evaluation::fits(tokens, &name, &model)?;
+                        Some(Split::Hidden(hidden(tokens, &name, 1, seed)?))
+                    }
+                    None => None,
+                };
+                let source = hidden(&encoded.train, &encoded.name, self.train.accumulate, seed)?;
+                (Box::new(source), validation)
+            }
+            (Objective::Sequences, None) => {
+                let taking = taking(&model, &tokenizer);
+                let validation = encoded.validation(&model, &taking, Overlong::Error)?;
+                let examples = Examples::of(&encoded.train, &encoded.name, taking, Overlong::Error)?;
+                let sequences = self.train.sequences(examples.longest());
+                let source = Shuffled::new(examples, sequences, self.train.accumulate, seed);
+                (Box::new(source), validation)
+            }
+            (_, None) => {
+                let validation = encoded.validation(&model, &length.into(), Overlong::Error)?;
+                let sequences = self.train.sequences(length);
+                let accumulate = self.train.accumulate;
+                let source = Windows::new(&encoded.train, &encoded.name, length, sequences, accumulate, seed)?;
+                (Box::new(source), validation)
+            }
+        };
         let outcome = run(Task {
             place: Place::of(&device),
             model,
             settings: &self.train,
             learning_rate: LEARNING_RATE,
-            source: Box::new(source),
+            source,
             validation,
             context,
         });
@@ -180,6 +337,25 @@ mod tests {
             work.derived()[0].with,
             serde_json::json!({"data": "dialogues", "tokenizer": "tokenizer"})
         );
+    }
+
+    #[test]
+    fn objectives_are_held_to_the_model_and_to_their_settings() {
+        let paths = |extra: serde_json::Value| -> Vec<String> {
+            let mut step = serde_json::json!({"data": "d", "tokenizer": "t", "train": {"updates": 1}});
+            step.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+            let problems = (KIND.parse)(&step).unwrap().check(&[]);
+            problems.iter().map(|problem| problem.path.join(".")).collect()
+        };
+        let t5 = serde_json::json!({"architecture": "t5"});
+        assert_eq!(paths(serde_json::json!({"model": t5})), ["objective"]);
+        assert!(paths(serde_json::json!({"model": t5, "objective": "prefix"})).is_empty());
+        assert!(paths(serde_json::json!({"objective": "span_corruption"})).is_empty());
+        assert_eq!(paths(serde_json::json!({"objective": "sequences"})), ["objective"]);
+        assert_eq!(paths(serde_json::json!({"spans": {"density": 0.5}})), ["spans"]);
+        let spans = serde_json::json!({"objective": "span_corruption", "spans": {"density": 0, "mean_length": 0.5}});
+        assert_eq!(paths(spans), ["spans.density", "spans.mean_length"]);
+        assert_eq!(paths(serde_json::json!({"template": "/none.jinja"})), ["template"]);
     }
 
     #[test]

@@ -36,7 +36,8 @@ impl Step for Quantize {
         match self.granularity {
             Some(_) if self.format != Format::Int8 => {
                 let fact = format!("{} has no scales: granularity is only for int8", self.format.name());
-                vec![Problem::at("granularity", fact).help("leave it out, or set format: int8")]
+                let problem = Problem::at("granularity", fact).also("format", "the format");
+                vec![problem.help("leave it out, or set format: int8")]
             }
             _ => Vec::new(),
         }

@@ -9,22 +9,24 @@ use serde_json::Value;
 
 use crate::report::{self, Language, Options};
 use crate::step::{
-    ArtifactType, Context, Input, Key, KeyError, Kind, Needs, Problem, Refs, Scores, Step, parse_as, schema_of,
+    Ancestor, ArtifactType, Context, Input, Key, KeyError, Kind, Needs, Problem, Refs, Scores, Step, parse_as,
+    schema_of,
 };
 
 /// The kind.
 pub const KIND: Kind = Kind {
     name: "report",
     about: "Compares scores in one HTML page, with tables as CSV, charts, outputs side by side and all settings.",
-    version: 1,
+    version: 2,
     output: ArtifactType::Report,
     example: "uses: report\nwith: {scores: scores, baseline: {model: base, shots: 0}}\n",
     schema: schema_of::<Report>,
     parse: parse_as::<Report>,
 };
 
-/// Compares scores: `index.html`, one file that opens from disk without a network, `scores.csv` in
-/// long form and `samples.csv`.
+/// Compares scores: `index.html`, a page that opens from disk without a network (many samples are in
+/// files beside it), and tables for other tools: `scores.csv` in long form, `samples.csv`, `scores.json`,
+/// `report.md`, `scores.tex`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
@@ -90,6 +92,8 @@ const COLUMNS: &[&str] = &[
     "finish",
     "prompt_tokens",
     "output_tokens",
+    "slice_field",
+    "slice_value",
 ];
 
 impl Step for Report {
@@ -149,7 +153,8 @@ impl Step for Report {
 
     fn run(&self, context: &Context) -> anyhow::Result<()> {
         let inputs: Vec<&Input> = self.scores.iter().map(|scores| context.input(scores)).collect();
-        let material = report::read(&inputs, &context.lineage)?;
+        let mut material = report::read(&inputs, &context.lineage)?;
+        material.defaults = defaults(&context.lineage);
         let (name, about) = &context.pipeline;
         let options = Options {
             title: self.title.clone().unwrap_or_else(|| name.clone()),
@@ -164,6 +169,38 @@ impl Step for Report {
         report::write(&material, &options, &context.out)?;
         Ok(())
     }
+}
+
+/// What the settings of the kinds in a history are where a file does not say: the `default` of each
+/// property in their schemas.
+fn defaults(lineage: &[Ancestor]) -> BTreeMap<String, Value> {
+    let kinds: BTreeSet<&str> = lineage.iter().map(|ancestor| ancestor.kind.as_str()).collect();
+    let known = |name: &str| super::KINDS.iter().find(|kind| kind.name == name);
+    let of = |name: &str| {
+        let schema = (known(name)?.schema)();
+        let root = schema.as_value();
+        Some((name.to_owned(), defaults_in(root, root, 0)))
+    };
+    kinds.into_iter().filter_map(of).collect()
+}
+
+fn defaults_in(schema: &Value, root: &Value, depth: usize) -> Value {
+    const DEEPEST: usize = 8; // a schema that refers to itself has no end
+    if let Some(default) = schema.get("default") {
+        return default.clone();
+    }
+    if depth > DEEPEST {
+        return Value::Null;
+    }
+    let target = schema["$ref"]
+        .as_str()
+        .and_then(|path| root.pointer(path.strip_prefix('#')?));
+    if let Some(target) = target {
+        return defaults_in(target, root, depth + 1);
+    }
+    let properties = schema["properties"].as_object().into_iter().flatten();
+    let fields = properties.map(|(name, property)| (name.clone(), defaults_in(property, root, depth + 1)));
+    Value::Object(fields.filter(|(_, default)| !default.is_null()).collect())
 }
 
 #[cfg(test)]

@@ -6,8 +6,10 @@ use crate::data::{splits, tokens::TokenFile};
 use crate::models::Model;
 use crate::seed::Seed;
 use crate::step::{Context, Input, Problem};
+use crate::tokenizer::Tokenizer;
+use crate::train::batches::Reading;
 use crate::train::evaluation::Split;
-use crate::train::examples::Overlong;
+use crate::train::examples::{Overlong, Taking};
 use crate::train::{Outcome, TrainError};
 
 /// The split that is learned from, when there are several.
@@ -51,10 +53,30 @@ impl Encoded {
     }
 
     /// The validation split for a model.
-    pub fn validation(&self, model: &Model, overlong: Overlong) -> Result<Option<Split<'_>>, TrainError> {
+    pub fn validation(
+        &self,
+        model: &Model,
+        taking: &Taking,
+        overlong: Overlong,
+    ) -> Result<Option<Split<'_>>, TrainError> {
         let place = format!("split `{VALIDATION}`");
-        let of = |tokens| Split::of(tokens, &place, model, model.config().context, overlong);
+        let of = |tokens| Split::of(tokens, &place, model, taking.clone(), overlong);
         self.validation.as_ref().map(of).transpose()
+    }
+
+    /// The tokens of the validation split, if there is one, and its name for messages.
+    pub fn validation_tokens(&self) -> Option<(&TokenFile, String)> {
+        let tokens = self.validation.as_ref()?;
+        Some((tokens, format!("split `{VALIDATION}`")))
+    }
+}
+
+/// How a model takes prompts and answers that this tokenizer encoded.
+pub(super) fn taking(model: &Model, tokenizer: &Tokenizer) -> Taking {
+    Taking {
+        context: model.config().context,
+        reading: Reading::of(model),
+        suffix: tokenizer.suffix().to_vec(),
     }
 }
 

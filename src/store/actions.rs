@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::layout::{is_digest, read_if_there};
@@ -21,6 +22,10 @@ pub struct Action {
     pub instance: String,
     /// Everything that went into the key.
     pub dependencies: Dependencies,
+    /// The seed as the file named it (`42`), of a step that draws random numbers: for people, since
+    /// the key has only what is derived from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<String>,
     /// How long the work took; over all attempts is not known, so the last one's.
     pub seconds: f64,
     /// The most memory that the worker held at once, where the system tells.
@@ -96,7 +101,10 @@ impl Store {
             }
         }
         keys.sort();
-        Ok(keys.iter().filter_map(|key| self.action(key).ok().flatten()).collect())
+        Ok(keys
+            .par_iter()
+            .filter_map(|key| self.action(key).ok().flatten())
+            .collect())
     }
 }
 
@@ -126,6 +134,7 @@ mod tests {
             step: "s".into(),
             instance: "s".into(),
             dependencies,
+            seed: None,
             seconds: 0.5,
             peak_bytes: None,
             attempt: 1,

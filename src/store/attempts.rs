@@ -1,8 +1,11 @@
 //! Where work happens before it is known: one folder a key, one numbered folder an attempt.
 
+use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError};
 use crate::step::Digest;
@@ -31,6 +34,60 @@ impl Attempt {
     }
 }
 
+/// Who holds a claim.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The machine's name.
+    pub host: String,
+    /// The process's number there.
+    pub process: u32,
+    /// Since when: seconds since 1970.
+    pub since: u64,
+}
+
+impl Holder {
+    /// Writes itself over what the lock's last holder wrote.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub fn write(&self, lock: &mut File) -> std::io::Result<()> {
+        lock.set_len(0)?;
+        lock.write_all(&serde_json::to_vec(self)?)
+    }
+
+    /// What the holder of a lock wrote.
+    pub fn read(lock: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(lock).ok()?).ok()
+    }
+
+    /// This process, from now on.
+    pub fn here() -> Self {
+        Self {
+            host: sysinfo::System::host_name().unwrap_or_else(|| "this machine".into()),
+            process: std::process::id(),
+            since: now(),
+        }
+    }
+}
+
+fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
+/// `process 17 on castor (for 2 min)`
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = now().saturating_sub(self.since);
+        let age = match seconds {
+            0..120 => format!("{seconds} s"),
+            120..7200 => format!("{} min", seconds / 60),
+            _ => format!("{} h", seconds / 3600),
+        };
+        write!(f, "process {} on {} (for {age})", self.process, self.host)
+    }
+}
+
 impl Store {
     /// Claims a key, or `None` when another process works on it.
     ///
@@ -53,15 +110,15 @@ impl Store {
             Err(TryLockError::Error(error)) => return Err(StoreError::file("lock", &path)(error)),
         }
         // whoever waits can name us
-        file.set_len(0).map_err(StoreError::file("write", &path))?;
-        write!(file, "{}", std::process::id()).map_err(StoreError::file("write", &path))?;
+        Holder::here()
+            .write(&mut file)
+            .map_err(StoreError::file("write", &path))?;
         Ok(Some(Claim { folder, _lock: file }))
     }
 
-    /// The process that holds a key's lock, as it wrote itself.
-    pub fn holder(&self, key: &Digest) -> Option<u32> {
-        let text = fs::read_to_string(self.attempts_path(key).join("lock")).ok()?;
-        text.trim().parse().ok()
+    /// Who holds a key's lock, as it wrote itself. Only for messages: the lock is the kernel's.
+    pub fn holder(&self, key: &Digest) -> Option<Holder> {
+        Holder::read(&self.attempts_path(key).join("lock"))
     }
 
     /// The checkpoints of a key that is not finished, if there are any.
@@ -148,7 +205,12 @@ mod tests {
         let key = Digest::of(b"key");
         let claim = store.claim(&key).unwrap().unwrap();
         assert!(store.claim(&key).unwrap().is_none());
-        assert_eq!(store.holder(&key), Some(std::process::id()));
+        let mut holder = store.holder(&key).unwrap();
+        assert_eq!(holder.process, std::process::id());
+        let said = |holder: &Holder| holder.to_string().rsplit_once(" on ").unwrap().1.to_owned();
+        assert!(said(&holder).ends_with("(for 0 s)"), "{holder}");
+        holder.since -= 300;
+        assert!(said(&holder).ends_with("(for 5 min)"), "{holder}");
         let first = claim.begin().unwrap();
         fs::write(first.out().join("half"), "x").unwrap();
         drop(claim); // as a process that ends does

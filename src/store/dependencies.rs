@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::step::Digest;
 
@@ -40,26 +40,41 @@ impl Dependencies {
 /// JSON with the members of every object in the order of their names, and no spaces: equal values
 /// give equal bytes, however they were written.
 pub fn canonical(value: &Value) -> String {
-    sorted(value).to_string()
+    let mut text = String::new();
+    write_sorted(value, &mut text);
+    text
 }
 
-fn sorted(value: &Value) -> Value {
+fn write_sorted(value: &Value, text: &mut String) {
     match value {
         Value::Object(map) => {
             let mut members: Vec<_> = map.iter().collect();
             members.sort_by_key(|(name, _)| *name);
-            let members = members.into_iter().map(|(name, value)| (name.clone(), sorted(value)));
-            Value::Object(members.collect::<Map<_, _>>())
+            text.push('{');
+            for (number, (name, value)) in members.into_iter().enumerate() {
+                text.push_str(if number == 0 { "" } else { "," });
+                text.push_str(&Value::String(name.clone()).to_string());
+                text.push(':');
+                write_sorted(value, text);
+            }
+            text.push('}');
         }
-        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
-        other => other.clone(),
+        Value::Array(items) => {
+            text.push('[');
+            for (number, value) in items.iter().enumerate() {
+                text.push_str(if number == 0 { "" } else { "," });
+                write_sorted(value, text);
+            }
+            text.push(']');
+        }
+        plain => text.push_str(&plain.to_string()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Map, json};
 
     fn sample() -> Dependencies {
         Dependencies {

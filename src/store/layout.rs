@@ -72,6 +72,11 @@ impl Store {
         self.shelf(digest).join(digest.as_str())
     }
 
+    /// The folder of the object that a record names; `None` if the record names no digest.
+    pub fn object_path_of(&self, digest: &str) -> Option<PathBuf> {
+        is_digest(digest).then(|| self.root.join("objects").join(&digest[..2]).join(digest))
+    }
+
     /// The manifest of the object of a digest, there or not.
     pub(super) fn manifest_path(&self, digest: &Digest) -> PathBuf {
         self.shelf(digest).join(format!("{digest}.json"))

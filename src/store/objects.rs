@@ -78,9 +78,9 @@ impl Store {
         };
         let path = self.object_path(digest);
         let record = match read_if_there(&self.manifest_path(digest)) {
+            Ok(_) if !path.exists() => return Err(Damage::Absent(digest.clone())),
             Ok(Some(bytes)) => bytes,
-            Ok(None) if path.exists() => return Err(broken("its manifest is missing".into())),
-            Ok(None) => return Err(Damage::Absent(digest.clone())),
+            Ok(None) => return Err(broken("its manifest is missing".into())),
             Err(error) => return Err(broken(error.to_string())),
         };
         let manifest: Manifest =
@@ -129,12 +129,17 @@ impl Store {
         let (shelf, path) = (self.shelf(&digest), self.object_path(&digest));
         fs::create_dir_all(&shelf).map_err(StoreError::file("make", &shelf))?;
         if path.exists() {
-            fs::remove_dir_all(&path).map_err(StoreError::file("remove", &path))?;
+            // damaged: out of sight first, so that nobody sees it go piece by piece
+            let old = shelf.join(format!(".removing-{}", digest.short()));
+            fs::remove_dir_all(&old).ok(); // of a process that was killed here
+            fs::rename(&path, &old).map_err(StoreError::file("rename", &path))?;
+            fs::remove_dir_all(&old).map_err(StoreError::file("remove", &old))?;
         }
+        // the manifest first: a manifest alone is nothing yet, a folder alone would be damage
+        write_json(&self.manifest_path(&digest), manifest)?;
         fs::rename(folder, &path).map_err(StoreError::file("rename", folder))?;
         sync_folder(&shelf)?;
         protect(&path, manifest);
-        write_json(&self.manifest_path(&digest), manifest)?;
         let object = Object {
             digest,
             path,
@@ -277,5 +282,19 @@ mod tests {
         assert!(store.verify(&digest).is_ok());
         fs::remove_file(store.manifest_path(&digest)).unwrap();
         assert!(matches!(store.object(&digest), Err(Damage::Broken { .. })));
+    }
+
+    #[test]
+    fn a_process_that_ends_between_manifest_and_folder_leaves_nothing_to_see() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        let (out, manifest) = artifact(folder.path(), "{}\n");
+        let digest = manifest.digest();
+        fs::create_dir_all(store.shelf(&digest)).unwrap();
+        write_json(&store.manifest_path(&digest), &manifest).unwrap();
+        assert_eq!(store.object(&digest), Err(Damage::Absent(digest.clone())));
+        assert!(store.objects().unwrap().is_empty());
+        store.publish(&out, &manifest).unwrap();
+        assert!(store.verify(&digest).is_ok());
     }
 }

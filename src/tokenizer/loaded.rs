@@ -25,6 +25,7 @@ pub struct Tokenizer {
     special: Vec<String>,
     roles: BTreeMap<&'static str, u32>,
     prefix: Vec<u32>,
+    suffix: Vec<u32>,
     vocab_size: usize,
 }
 
@@ -103,12 +104,13 @@ impl Tokenizer {
             .collect();
         let begun = inner.encode_fast("", true).map_err(|error| unfit(&error))?;
         let end = roles.get("eos_token");
-        let prefix = begun
+        let prefix: Vec<u32> = begun
             .get_ids()
             .iter()
             .copied()
             .take_while(|id| Some(id) != end)
             .collect();
+        let suffix = begun.get_ids()[prefix.len()..].to_vec();
         Ok(Self {
             inner,
             json,
@@ -118,6 +120,7 @@ impl Tokenizer {
             special,
             roles,
             prefix,
+            suffix,
             vocab_size,
         })
     }
@@ -246,6 +249,12 @@ impl Tokenizer {
     /// Training documents and prompts begin with it.
     pub fn prefix(&self) -> &[u32] {
         &self.prefix
+    }
+
+    /// What the tokenizer's own template puts after every sequence (T5's `</s>`): what an encoder reads
+    /// ends with it.
+    pub fn suffix(&self) -> &[u32] {
+        &self.suffix
     }
 
     /// The number of a token by its exact spelling in the vocabulary.

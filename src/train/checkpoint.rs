@@ -3,14 +3,14 @@
 //! A checkpoint is a folder `update-N` with `state.safetensors` (weights, the optimizer's moments,
 //! the best weights) and `state.json` (progress, metrics so far, the other file's digest). The
 //! order of data and the dropout masks are functions of the seed and the update's number, so that
-//! number is the whole data position. A checkpoint appears whole (written aside, synced, renamed),
-//! and the one before it is removed only then.
+//! number is the whole data position. A checkpoint appears whole (written aside, synced, renamed).
+//! The one before it stays, in case a disk loses the newest; older ones are removed only then.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use safetensors::{Dtype, SafeTensors, View};
+use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 
 use super::error::TrainError;
@@ -66,7 +66,11 @@ pub(super) struct Resumed {
     pub best: Option<Vec<Tensor<2>>>,
 }
 
-/// Writes a checkpoint of a training after `progress.update` updates and removes older ones.
+/// How many checkpoints stay: the newest and the one before it.
+const KEPT: usize = 2;
+
+/// Writes a checkpoint of a training after `progress.update` updates and removes all but the one
+/// before it.
 ///
 /// # Errors
 /// When a file cannot be written or the device does not hand out the values.
@@ -79,7 +83,10 @@ pub(super) fn save(
 ) -> Result<(), TrainError> {
     let place = folder.join(format!("update-{:010}", progress.update));
     if place.exists() {
-        return Ok(()); // stopped again before the next update
+        if whole(&place) {
+            return Ok(()); // stopped again before the next update
+        }
+        std::fs::remove_dir_all(&place).map_err(TrainError::io(&place))?;
     }
     let new = folder.join("new");
     if new.exists() {
@@ -98,9 +105,12 @@ pub(super) fn save(
     if let Some(best) = best {
         views.extend(views_of(model, "best", best.iter().cloned())?);
     }
-    safetensors::serialize_to_file(views, None, &tensors).map_err(|error| TrainError::Checkpoint {
-        path: new.clone(),
-        why: error.to_string(),
+    safetensors::serialize_to_file(views, None, &tensors).map_err(|error| match error {
+        SafeTensorError::IoError(error) => TrainError::io(&tensors)(error),
+        error => TrainError::Checkpoint {
+            path: new.clone(),
+            why: error.to_string(),
+        },
     })?;
     sync(&tensors)?;
 
@@ -116,12 +126,18 @@ pub(super) fn save(
     sync_folder(&new);
     std::fs::rename(&new, &place).map_err(TrainError::io(&place))?;
     sync_folder(folder);
-    for older in list(folder)? {
-        if older != place {
-            std::fs::remove_dir_all(&older).map_err(TrainError::io(&older))?;
-        }
+    for older in list(folder)?.into_iter().rev().skip(KEPT) {
+        std::fs::remove_dir_all(&older).map_err(TrainError::io(&older))?;
     }
     Ok(())
+}
+
+/// Whether a checkpoint's files are what they were written as.
+fn whole(place: &Path) -> bool {
+    let state = std::fs::read(place.join(STATE)).ok();
+    let state: Option<State> = state.and_then(|text| serde_json::from_slice(&text).ok());
+    let found = Digest::of_file(&place.join(TENSORS)).ok();
+    state.is_some_and(|state| found == Some(state.digest))
 }
 
 /// The newest whole checkpoint in a folder, its weights put into `model` and its moments into

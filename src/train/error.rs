@@ -24,6 +24,15 @@ pub enum TrainError {
         /// Which split.
         place: String,
     },
+    /// Running text for a model that reads a source first.
+    #[error(
+        "{place} is running text, and this model has an encoder that reads a source before its decoder writes: give \
+         prompts and answers, by a template"
+    )]
+    NoSource {
+        /// Which split.
+        place: String,
+    },
     /// Examples without marked answers.
     #[error("{place} marks no answer tokens: the template needs a block `answer` ({{% block answer %}}..)")]
     NoAnswers {
@@ -124,7 +133,7 @@ pub enum TrainError {
 
 impl TrainError {
     /// An input or output error at a path.
-    pub(super) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+    pub fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |source| Self::Io {
             path: path.to_owned(),
             source,

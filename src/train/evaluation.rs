@@ -1,17 +1,19 @@
 //! The loss of a model over a whole split.
 
 use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
 
-use super::batches::Batch;
+use super::batches::{Batch, Reading};
 use super::error::TrainError;
-use super::examples::{Examples, Overlong};
+use super::examples::{Examples, Overlong, Taking};
+use super::objective::Objectives;
 use super::windows::side_by_side;
 use crate::data::tokens::TokenFile;
 use crate::models::Model;
 use crate::step::Interrupted;
 
-/// What a model loses on a split.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// What a model loses on a split, or on the first batches of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// The sum of -log p over all targets, in nats.
     pub nats: f64,
@@ -61,6 +63,24 @@ pub fn loss(
     split.loss(model, batch, device, &|| false)
 }
 
+/// The same, going on after the first `done` batches, which lost `so_far`. After each batch, `each`
+/// is told how many are done and what they lost; what it returns ends the evaluation.
+///
+/// # Errors
+/// As [`loss`], and those of `each`.
+pub fn loss_from(
+    model: &Model,
+    tokens: &TokenFile,
+    context: usize,
+    batch: usize,
+    device: &Device,
+    (done, so_far): (usize, Evaluation),
+    each: &mut dyn FnMut(usize, &Evaluation) -> Result<(), TrainError>,
+) -> Result<Evaluation, TrainError> {
+    let split = Split::of(tokens, "the evaluated split", model, context, Overlong::Error)?;
+    split.loss_from(model, batch, device, (done, so_far), each)
+}
+
 /// A split to evaluate on, checked once.
 pub enum Split<'a> {
     /// Running text.
@@ -72,6 +92,8 @@ pub enum Split<'a> {
     },
     /// Prompts and answers.
     Examples(Examples<'a>),
+    /// Text of which something is hidden.
+    Hidden(Objectives<'a>),
 }
 
 impl<'a> Split<'a> {
@@ -83,12 +105,20 @@ impl<'a> Split<'a> {
         tokens: &'a TokenFile,
         place: &str,
         model: &Model,
-        context: usize,
+        taking: impl Into<Taking>,
         overlong: Overlong,
     ) -> Result<Self, TrainError> {
         fits(tokens, place, model)?;
+        let taking = Taking {
+            reading: Reading::of(model),
+            ..taking.into()
+        };
+        let context = taking.context;
         if tokens.loss_spans().is_some() {
-            return Ok(Self::Examples(Examples::of(tokens, place, context, overlong)?));
+            return Ok(Self::Examples(Examples::of(tokens, place, taking, overlong)?));
+        }
+        if taking.reading != Reading::OneSequence {
+            return Err(TrainError::NoSource { place: place.into() });
         }
         if tokens.len() < 2 {
             return Err(TrainError::TooFewTokens {
@@ -104,6 +134,7 @@ impl<'a> Split<'a> {
         match self {
             Self::Text { context, .. } => *context,
             Self::Examples(examples) => examples.longest(),
+            Self::Hidden(objectives) => objectives.longest(),
         }
     }
 
@@ -118,10 +149,33 @@ impl<'a> Split<'a> {
         device: &Device,
         stopping: &dyn Fn() -> bool,
     ) -> Result<Evaluation, TrainError> {
-        let over = |batches: &mut dyn Iterator<Item = Batch>| over(model, batches, device, stopping);
+        let stop = || if stopping() { Err(Interrupted.into()) } else { Ok(()) };
+        stop()?;
+        self.loss_from(model, batch, device, Default::default(), &mut |_, _| stop())
+    }
+
+    fn loss_from(
+        &self,
+        model: &Model,
+        batch: usize,
+        device: &Device,
+        (done, so_far): (usize, Evaluation),
+        each: &mut dyn FnMut(usize, &Evaluation) -> Result<(), TrainError>,
+    ) -> Result<Evaluation, TrainError> {
+        let mut over = |batches: &mut dyn Iterator<Item = Batch>| {
+            let mut total = so_far;
+            for (index, batch) in batches.enumerate().skip(done) {
+                let (inputs, targets) = batch.tensors(device);
+                total.nats += scalar("a loss", model.loss(inputs, targets, None))?;
+                total.tokens += batch.counted();
+                each(index + 1, &total)?;
+            }
+            Ok(total)
+        };
         match self {
             Self::Text { tokens, context } => over(&mut side_by_side(tokens, *context, batch)),
             Self::Examples(examples) => over(&mut examples.by_length(batch)),
+            Self::Hidden(objectives) => over(&mut objectives.side_by_side(batch)),
         }
     }
 }
@@ -147,24 +201,6 @@ pub fn fits(tokens: &TokenFile, place: &str, model: &Model) -> Result<(), TrainE
         }),
         None => Ok(()),
     }
-}
-
-fn over(
-    model: &Model,
-    batches: &mut dyn Iterator<Item = Batch>,
-    device: &Device,
-    stopping: &dyn Fn() -> bool,
-) -> Result<Evaluation, TrainError> {
-    let mut total = Evaluation::default();
-    for batch in batches {
-        if stopping() {
-            return Err(Interrupted.into());
-        }
-        let (inputs, targets) = batch.tensors(device);
-        total.nats += scalar("a loss", model.loss(inputs, targets, None))?;
-        total.tokens += batch.counted();
-    }
-    Ok(total)
 }
 
 /// The only value of a tensor.

@@ -5,7 +5,7 @@ use rand::seq::SliceRandom;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::batches::{Batch, IGNORED, Source, id};
+use super::batches::{Batch, Example, IGNORED, Reading, Source, id};
 use super::error::TrainError;
 use crate::data::tokens::TokenFile;
 use crate::seed::Seed;
@@ -22,11 +22,34 @@ pub enum Overlong {
     DropPromptStart,
 }
 
+/// How a model takes examples.
+#[derive(Clone, Debug)]
+pub struct Taking {
+    /// Tokens that it sees at once; an encoder and its decoder as many each.
+    pub context: usize,
+    /// Whether prompt and answer are one sequence.
+    pub reading: Reading,
+    /// What the tokenizer puts after every source (T5's `</s>`).
+    pub suffix: Vec<u32>,
+}
+
+impl From<usize> for Taking {
+    /// One sequence of at most `context` tokens.
+    fn from(context: usize) -> Self {
+        Self {
+            context,
+            reading: Reading::OneSequence,
+            suffix: Vec::new(),
+        }
+    }
+}
+
 /// The examples of one split.
 pub struct Examples<'a> {
     tokens: &'a TokenFile,
-    /// Where each example is in the file.
-    ranges: Vec<(usize, usize)>,
+    taking: Taking,
+    /// Where each example is in the file: its first token, that of its answer, and its end.
+    ranges: Vec<[usize; 3]>,
     /// Examples whose prompt's beginning is left out.
     shortened: usize,
 }
@@ -38,7 +61,14 @@ impl<'a> Examples<'a> {
     /// # Errors
     /// A file without examples or answers; a row that does not fit (see [`Overlong`]) or has no
     /// answer.
-    pub fn of(tokens: &'a TokenFile, place: &str, context: usize, overlong: Overlong) -> Result<Self, TrainError> {
+    pub fn of(
+        tokens: &'a TokenFile,
+        place: &str,
+        taking: impl Into<Taking>,
+        overlong: Overlong,
+    ) -> Result<Self, TrainError> {
+        let taking = taking.into();
+        let context = taking.context;
         let place = || place.to_owned();
         let Some(spans) = tokens.loss_spans() else {
             return Err(TrainError::NoAnswers { place: place() });
@@ -53,14 +83,19 @@ impl<'a> Examples<'a> {
             while next_span < spans.len() && spans[next_span].1 <= start + 1 {
                 next_span += 1;
             }
-            // a first token has nothing before it to be predicted from
+            // a first token has nothing before it to be predicted from, and an encoder nothing to read
             let answer = spans.get(next_span).map(|&(from, _)| from.max(start + 1));
             let Some(answer) = answer.filter(|&answer| answer < end) else {
                 return Err(TrainError::EmptyAnswer { place: place(), row });
             };
-            let earliest = end.saturating_sub(context + 1);
+            let earliest = match taking.reading {
+                Reading::OneSequence => end.saturating_sub(context + 1),
+                // the prompt beside its suffix; an answer that is too long leaves no room for any
+                Reading::Encoder { .. } if end - answer > context => end,
+                Reading::Encoder { .. } => answer.saturating_sub(context.saturating_sub(taking.suffix.len())),
+            };
             if start >= earliest {
-                ranges.push((start, end));
+                ranges.push([start, answer, end]);
             } else if overlong == Overlong::Error {
                 return Err(TrainError::Overlong {
                     place: place(),
@@ -77,7 +112,7 @@ impl<'a> Examples<'a> {
                 });
             } else {
                 shortened += 1;
-                ranges.push((earliest, end));
+                ranges.push([earliest, answer, end]);
             }
             start = end;
         }
@@ -86,6 +121,7 @@ impl<'a> Examples<'a> {
         }
         Ok(Self {
             tokens,
+            taking,
             ranges,
             shortened,
         })
@@ -102,18 +138,31 @@ impl<'a> Examples<'a> {
         self.shortened
     }
 
-    /// Input tokens of the longest.
+    /// Input tokens of the longest, source included.
     pub fn longest(&self) -> usize {
-        self.ranges
-            .iter()
-            .map(|(start, end)| end - start - 1)
-            .max()
-            .unwrap_or(0)
+        (0..self.len()).map(|index| self.length(index)).max().unwrap_or(0)
+    }
+
+    fn length(&self, index: usize) -> usize {
+        let [start, _, end] = self.ranges[index];
+        match self.taking.reading {
+            Reading::OneSequence => end - start - 1,
+            Reading::Encoder { .. } => end - start + self.taking.suffix.len(),
+        }
     }
 
     /// Inputs and targets of an example; targets outside the answer are ignored.
-    fn example(&self, index: usize) -> (Vec<i32>, Vec<i32>) {
-        let (start, end) = self.ranges[index];
+    fn example(&self, index: usize) -> Example {
+        let [start, answer, end] = self.ranges[index];
+        if let Reading::Encoder { .. } = self.taking.reading {
+            let mut source = self.tokens.slice(start..answer);
+            source.extend(&self.taking.suffix);
+            let all = |tokens: Vec<u32>| tokens.into_iter().map(id).collect();
+            return self
+                .taking
+                .reading
+                .example(all(source), all(self.tokens.slice(answer..end)));
+        }
         let ids: Vec<i32> = self.tokens.slice(start..end).into_iter().map(id).collect();
         let spans = self.tokens.loss_spans().unwrap_or_default();
         let mut targets = vec![IGNORED; ids.len() - 1];
@@ -124,18 +173,22 @@ impl<'a> Examples<'a> {
                 targets[position - start - 1] = ids[position - start];
             }
         }
-        (ids[..ids.len() - 1].to_vec(), targets)
+        Example {
+            source: Vec::new(),
+            inputs: ids[..ids.len() - 1].to_vec(),
+            targets,
+        }
     }
 
     /// All examples once, short ones together, for evaluation.
     pub fn by_length(&self, sequences: usize) -> impl Iterator<Item = Batch> {
         let mut order: Vec<usize> = (0..self.len()).collect();
-        order.sort_by_key(|&index| (self.ranges[index].1 - self.ranges[index].0, index));
+        order.sort_by_key(|&index| (self.length(index), index));
         let batches = order.len().div_ceil(sequences);
         (0..batches).map(move |batch| {
             let range = batch * sequences..((batch + 1) * sequences).min(order.len());
             let drawn: Vec<_> = order[range].iter().map(|&index| self.example(index)).collect();
-            Batch::of(&drawn)
+            Batch::of_examples(&drawn)
         })
     }
 }
@@ -186,7 +239,7 @@ impl Source for Shuffled<'_> {
             .map(|&index| self.examples.example(index))
             .collect();
         // an update is a sum over its examples: put those of like length together, to pad less
-        drawn.sort_by_key(|(inputs, _)| inputs.len());
-        drawn.chunks(self.sequences).map(Batch::of).collect()
+        drawn.sort_by_key(|example| example.source.len() + example.inputs.len());
+        drawn.chunks(self.sequences).map(Batch::of_examples).collect()
     }
 }

@@ -13,6 +13,7 @@ pub mod error;
 pub mod evaluation;
 pub mod examples;
 pub mod gradients;
+pub mod objective;
 pub mod optimizer;
 mod pace;
 pub mod record;

@@ -129,7 +129,9 @@ impl Training<'_> {
         let mut gradients: Option<Gradients> = None;
         for (index, batch) in batches.iter().enumerate() {
             let (inputs, targets) = batch.tensors(&device);
-            let summed = self.task.model.loss(inputs, targets, Some(dropout.child(index)));
+            let smoothing = self.task.settings.label_smoothing;
+            let dropout = Some(dropout.child(index));
+            let summed = self.task.model.smoothed_loss(inputs, targets, smoothing, dropout);
             // a share of the whole update's mean: micro-batches of unequal size weigh by their tokens
             let share = summed.div_scalar(counted as f64);
             let backward = share.backward();

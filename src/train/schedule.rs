@@ -1,5 +1,5 @@
 //! The learning rate as a pure function of the update, as in nanoGPT: linear warm-up, then a cosine
-//! down to the minimum, or constant.
+//! down to the minimum, or constant; or as for the first Transformer.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,9 @@ pub enum ScheduleKind {
     Cosine,
     /// The same rate to the end.
     Constant,
+    /// Falls with the square root of the update (Vaswani et al. 2017).
+    #[serde(rename = "inverse_sqrt")]
+    InverseSquareRoot,
 }
 
 /// A learning-rate schedule.
@@ -46,6 +49,8 @@ impl Schedule {
         }
         match kind {
             ScheduleKind::Constant => highest,
+            // joins the warm-up where it ends
+            ScheduleKind::InverseSquareRoot => highest * ((warmup + 1) as f64 / (update + 1) as f64).sqrt(),
             ScheduleKind::Cosine => {
                 let length = updates.saturating_sub(warmup).max(1);
                 let done = (update - warmup).min(length) as f64 / length as f64;
@@ -90,6 +95,17 @@ mod tests {
         let schedule = schedule(ScheduleKind::Constant);
         assert!(schedule.rate(50) < 1e-3);
         assert!((schedule.rate(100) - 1e-3).abs() < 1e-15 && (schedule.rate(1_000_000) - 1e-3).abs() < 1e-15);
+    }
+
+    #[test]
+    fn inverse_square_root_falls_as_for_the_first_transformer() {
+        let schedule = schedule(ScheduleKind::InverseSquareRoot);
+        // by the paper's formula, min(n^-0.5, n·w^-1.5) scaled to 1e-3 at its highest, with n counted from 1
+        for update in [0u64, 50, 99, 100, 101, 403, 9999] {
+            let (n, w) = ((update + 1) as f64, 101.0f64);
+            let rate = 1e-3 * w.sqrt() * n.powf(-0.5).min(n * w.powf(-1.5));
+            assert!((schedule.rate(update) - rate).abs() < 1e-12, "update {update}");
+        }
     }
 
     #[test]

@@ -57,6 +57,11 @@ pub struct TrainSettings {
     #[serde(default = "clip")]
     #[schemars(range(min = 0))]
     pub clip: f64,
+    /// The share of each target's probability that is spread over the whole vocabulary (Szegedy et al.
+    /// 2016); 0.1 for the first Transformer. Validation losses are without it.
+    #[serde(default)]
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
+    pub label_smoothing: f64,
     /// Updates between evaluations on the validation split. Default: a tenth of all updates. The
     /// first and the last update are always evaluated.
     #[schemars(range(min = 1))]
@@ -131,22 +136,30 @@ impl TrainSettings {
                 Problem::at("train", "neither `updates` nor `epochs` is given")
                     .help("say how long to train: `updates: 1000`, or `epochs: 3` to go through the data three times"),
             ),
-            (Some(_), Some(_)) => problems
-                .push(Problem::at("train.epochs", "`updates` and `epochs` are both given").help("keep one of them")),
+            (Some(_), Some(_)) => problems.push(
+                Problem::at("train.epochs", "`updates` and `epochs` are both given")
+                    .also("train.updates", "the other one")
+                    .help("keep one of them"),
+            ),
             _ => {}
         }
         if self.batch_size.is_some() && self.batch_tokens.is_some() {
             problems.push(
                 Problem::at("train.batch_tokens", "`batch_size` and `batch_tokens` are both given")
+                    .also("train.batch_size", "the other one")
                     .help("keep one of them"),
             );
         }
         match (self.schedule, self.minimum_learning_rate, self.learning_rate) {
-            (ScheduleKind::Constant, Some(_), _) => problems.push(
+            (ScheduleKind::Constant | ScheduleKind::InverseSquareRoot, Some(_), _) => problems.push(
                 Problem::at(
                     "train.minimum_learning_rate",
-                    "a constant schedule has no minimum learning rate",
+                    match self.schedule {
+                        ScheduleKind::Constant => "a constant schedule has no minimum learning rate",
+                        _ => "this schedule has no minimum learning rate",
+                    },
                 )
+                .also("train.schedule", "the schedule")
                 .help("remove it, or use `schedule: cosine`"),
             ),
             (ScheduleKind::Cosine, Some(low), Some(high)) if low > high => problems.push(
@@ -154,6 +167,7 @@ impl TrainSettings {
                     "train.minimum_learning_rate",
                     format!("the minimum learning rate {low} is above the learning rate {high}"),
                 )
+                .also("train.learning_rate", "the learning rate")
                 .help("a tenth of the learning rate is usual"),
             ),
             _ => {}
@@ -166,6 +180,7 @@ impl TrainSettings {
                     "train.warmup",
                     format!("a warm-up of {warmup} updates leaves nothing of {updates}"),
                 )
+                .also("train.updates", "all updates")
                 .help("a tenth of the updates is usual"),
             );
         }
@@ -219,6 +234,7 @@ impl TrainSettings {
             beta1,
             beta2,
             clip,
+            label_smoothing,
             evaluate_every,      // chooses the best weights
             checkpoint_every: _, // a resumed training gives the same bytes
             precision,
@@ -237,6 +253,9 @@ impl TrainSettings {
             key.set("beta1", beta1);
             key.set("beta2", beta2);
             key.set("clip", clip);
+            if *label_smoothing > 0.0 {
+                key.set("label_smoothing", label_smoothing); // without, keys are those before it was a setting
+            }
             key.set("evaluate_every", evaluate_every);
             key.set("precision", precision);
         });
@@ -311,6 +330,7 @@ mod tests {
             serde_json::json!({"updates": 10, "beta1": 0.8}),
             serde_json::json!({"updates": 10, "beta2": 0.8}),
             serde_json::json!({"updates": 10, "clip": 3}),
+            serde_json::json!({"updates": 10, "label_smoothing": 0.1}),
             serde_json::json!({"updates": 10, "evaluate_every": 3}),
         ];
         for change in changes {

@@ -64,6 +64,24 @@ impl<'a> Windows<'a> {
         fit.saturating_sub(1).max(1) as u64
     }
 
+    /// The first tokens of an update's windows.
+    pub(super) fn starts(&mut self, update: u64) -> Vec<usize> {
+        let in_update = self.sequences * self.accumulate;
+        (0..in_update)
+            .map(|sequence| self.start(update * in_update as u64 + sequence as u64))
+            .collect()
+    }
+
+    /// Tokens of a window.
+    pub(super) fn context(&self) -> usize {
+        self.context
+    }
+
+    /// Sequences in a micro-batch.
+    pub(super) fn sequences(&self) -> usize {
+        self.sequences
+    }
+
     /// The first token of the window at a place in the endless sequence of all epochs.
     fn start(&mut self, place: u64) -> usize {
         let windows = self.windows();
@@ -88,12 +106,10 @@ impl Source for Windows<'_> {
     }
 
     fn update(&mut self, update: u64) -> Vec<Batch> {
-        let in_update = self.sequences * self.accumulate;
-        let drawn: Vec<_> = (0..in_update)
-            .map(|sequence| {
-                let start = self.start(update * in_update as u64 + sequence as u64);
-                window(self.tokens, start, self.context)
-            })
+        let drawn: Vec<_> = self
+            .starts(update)
+            .into_iter()
+            .map(|start| window(self.tokens, start, self.context))
             .collect();
         drawn.chunks(self.sequences).map(Batch::of).collect()
     }

@@ -237,3 +237,46 @@ fn c12_a_report_says_what_its_numbers_are() {
     // what was not asked for is not there as 0.0
     assert!(!rows.iter().any(|row| row["metric"] == "chrf"));
 }
+#[test]
+fn c13_no_secret_is_written_down() {
+    // the value of a variable in a path; a field for secrets: src/execute/tests/secrets.rs
+    let sandbox = Sandbox::tiny();
+    let hidden = sandbox.path().join("hidden-place-4711");
+    std::fs::create_dir(&hidden).unwrap();
+    std::fs::rename(sandbox.path().join("rows.jsonl"), hidden.join("rows.jsonl")).unwrap();
+    sandbox.edit("files: rows.jsonl", "files: \"${env.FRAGUA_TEST_ROWS}/rows.jsonl\"");
+    let mut told = String::new();
+    for arguments in [
+        ["plan", "pipeline.yaml", "--device", "cpu", "--json"],
+        ["run", "pipeline.yaml", "--device", "cpu", "--json"],
+    ] {
+        let output = sandbox
+            .command(&arguments)
+            .env("FRAGUA_TEST_ROWS", &hidden)
+            .output()
+            .unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        told.push_str(&String::from_utf8_lossy(&output.stdout));
+        told.push_str(&String::from_utf8_lossy(&output.stderr));
+    }
+    assert!(!told.contains("hidden-place-4711"), "{told}");
+    for folder in [".fragua", "reports"] {
+        for file in sandbox.files(folder) {
+            let bytes = std::fs::read(&file).unwrap();
+            let found = bytes.windows(17).any(|window| window == b"hidden-place-4711");
+            assert!(!found, "{}", file.display());
+        }
+    }
+    let outcome = sandbox.fragua(&["plan", "pipeline.yaml", "--device", "cpu"]);
+    assert_eq!(
+        outcome.code,
+        Some(2),
+        "a variable that is not set is told before anything runs"
+    );
+    assert!(outcome.err.contains("FRAGUA_TEST_ROWS"), "{}", outcome.err);
+}

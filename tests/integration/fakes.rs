@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::contract::{
     ArtifactType, Context, Dataset, Derived, FilePath, Generations, Input, Key, KeyError, Kind, Model, Needs, Problem,
-    Ref, Refs, Scores, Step, Tokenizer, TokenizerOrModel, parse_as, schema_of,
+    Ref, Refs, Scores, Secret, Step, Tokenizer, TokenizerOrModel, parse_as, schema_of,
 };
 
 macro_rules! kinds {
@@ -37,6 +37,23 @@ kinds! {
     "generate": GenerateSettings -> Generations,
     "evaluate": EvaluateSettings -> Scores,
     "report": ReportSettings -> Report,
+    "publish": PublishSettings -> Report,
+}
+
+/// Sends a model away: it needs a secret.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PublishSettings {
+    pub model: Ref<Model>,
+    pub token: Secret,
+    pub folder: Option<FilePath>,
+    pub other: Option<FilePath>,
+    pub name: Option<String>,
+    #[serde(default)]
+    pub private: bool,
+    /// Whether the folder must be there.
+    #[serde(default)]
+    pub strict: bool,
 }
 
 macro_rules! no_work {
@@ -49,6 +66,19 @@ macro_rules! no_work {
             Ok(())
         }
     };
+}
+
+impl Step for PublishSettings {
+    fn check(&self, inputs: &[Input]) -> Vec<Problem> {
+        let Some(folder) = &self.folder else { return Vec::new() };
+        let token = self.token.reveal().unwrap();
+        let message = format!("no folder {} for {token}", folder.as_path().display());
+        // a test asks without inputs
+        let wrong = self.strict || inputs.is_empty();
+        wrong.then(|| Problem::at("folder", message)).into_iter().collect()
+    }
+
+    no_work!();
 }
 
 /// Where rows come from.
@@ -131,6 +161,16 @@ pub enum Algorithm {
 }
 
 impl Step for TokenizeSettings {
+    fn check(&self, _: &[Input]) -> Vec<Problem> {
+        match (self.algorithm, self.vocab_size) {
+            (Algorithm::Bpe, _) | (_, None) => Vec::new(),
+            (_, Some(_)) => {
+                let problem = Problem::at("vocab_size", "is only for `algorithm: bpe`");
+                vec![problem.also("algorithm", "the algorithm").help("leave it out")]
+            }
+        }
+    }
+
     no_work!();
 }
 

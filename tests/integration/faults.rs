@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::support::Sandbox;
+#[cfg(target_os = "linux")]
+use crate::workers::{kill, workers};
 
 /// Waits until a training has written a checkpoint.
 pub fn wait_for_checkpoint(sandbox: &Sandbox, run: &mut Child) {
@@ -28,35 +30,6 @@ pub fn wait_for_checkpoint(sandbox: &Sandbox, run: &mut Child) {
         );
         std::thread::sleep(Duration::from_millis(10));
     }
-}
-
-/// Process ids of the workers in a sandbox, by their command line.
-#[cfg(target_os = "linux")]
-fn workers(sandbox: &Sandbox) -> Vec<u32> {
-    let here = sandbox.path().canonicalize().unwrap();
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Ok(process) = entry.file_name().to_string_lossy().parse() else {
-            continue;
-        };
-        let command = std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
-        let at = std::fs::read_link(entry.path().join("cwd")).unwrap_or_default();
-        if command.contains("\0worker\0") && (at.starts_with(&here) || command.contains(here.to_str().unwrap())) {
-            found.push(process);
-        }
-    }
-    found
-}
-
-#[cfg(target_os = "linux")]
-fn kill(process: u32) {
-    assert!(
-        std::process::Command::new("kill")
-            .args(["-9", &process.to_string()])
-            .status()
-            .unwrap()
-            .success()
-    );
 }
 
 /// A training long enough to be killed in its middle.

@@ -144,3 +144,21 @@ fn scores_csv_has_the_columns_that_scripts_rely_on() {
             .all(|row| row[5].parse::<u64>().unwrap() == 9 && row[4].parse::<f64>().unwrap().is_finite())
     );
 }
+
+#[test]
+fn repeating_a_step_keeps_what_is_known_of_it() {
+    let sandbox = Sandbox::tiny();
+    let first = sandbox.run(&[]);
+    sandbox.edit(
+        "  tuned:\n    uses: finetune\n",
+        "  tuned:\n    uses: finetune\n    repeat: 2\n",
+    );
+    let plan = sandbox.plan(&[]);
+    assert_eq!(plan["tuned[repeat=1]"], "cached", "{plan:?}");
+    assert_eq!(plan["answers[model=tuned,shots=1,repeat=1]"], "cached", "{plan:?}");
+    assert_eq!(plan["tuned[repeat=2]"], "run", "{plan:?}");
+    let second = sandbox.run(&[]);
+    let (before, after) = (sandbox.digests(&first), sandbox.digests(&second));
+    assert_eq!(before["tuned"], after["tuned[repeat=1]"]);
+    assert_ne!(after["tuned[repeat=1]"], after["tuned[repeat=2]"]);
+}

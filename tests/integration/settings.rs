@@ -185,7 +185,15 @@ fn of_type(name: &str, schema: &Value, world: &World, depth: usize) -> Vec<Value
             .collect(),
         "string" if schema.get("x-artifact").is_some() => world.references.iter().map(|name| json!(name)).collect(),
         "string" if schema.get("x-path").is_some() => world.paths.iter().map(|name| json!(name)).collect(),
-        "string" => ["summary", "dialogue", "text"].map(|text| json!(text)).to_vec(),
+        // words, and a model of a Hub at a commit
+        "string" => [
+            "summary",
+            "dialogue",
+            "text",
+            "org/other@0123456789abcdef0123456789abcdef01234567",
+        ]
+        .map(|text| json!(text))
+        .to_vec(),
         "array" => {
             let items = candidates(&schema["items"], world, depth + 1);
             let pairs = items.windows(2).map(|pair| json!(pair));

@@ -41,8 +41,8 @@ fn every_shipped_pipeline_is_planned() {
 fn the_shipped_schema_is_the_programs() {
     let outcome = Sandbox::tiny().fragua(&["schema"]);
     let shipped = std::fs::read_to_string(root().join("pipelines/pipeline.schema.json")).unwrap();
-    assert_eq!(
-        shipped, outcome.out,
+    assert!(
+        shipped == outcome.out,
         "regenerate it: fragua schema > pipelines/pipeline.schema.json"
     );
 }

@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::step::{
-    ArtifactType, Context, Dataset, FilePath, Interrupted, Key, KeyError, Kind, Needs, Ref, Refs, Step, parse_as,
-    schema_of,
+    ArtifactType, Context, Dataset, FilePath, Interrupted, Key, KeyError, Kind, Needs, Ref, Refs, Secret, Step,
+    parse_as, schema_of,
 };
 
 /// Writes a text; `mood` says what happens on the way.
@@ -39,12 +39,36 @@ impl Step for Note {
                 writeln!(std::io::stderr(), "about to fall")?;
                 std::process::exit(7)
             }
+            ("flaky", _) => {
+                // the first two attempts fail
+                let path = context.checkpoints.join("attempts");
+                let before = fs::read_to_string(&path).unwrap_or_default();
+                fs::write(&path, format!("{before}x"))?;
+                if before.len() < 2 {
+                    bail!("attempt {} fails", before.len() + 1);
+                }
+            }
+            ("deaf", _) => std::thread::sleep(Duration::from_secs(60)),
+            ("slow", _) => std::thread::sleep(Duration::from_millis(300)),
+            ("abort", _) => {
+                let held = std::hint::black_box(vec![1u8; 50_000_000]);
+                std::thread::sleep(Duration::from_millis(300)); // it is looked at meanwhile
+                drop(held);
+                std::process::abort()
+            }
+            ("greedy", _) => drop(std::hint::black_box(Vec::<u8>::with_capacity(
+                isize::MAX.unsigned_abs() / 2,
+            ))),
             ("meddle", Some(file)) => fs::write(file.as_path(), "changed")?,
             ("empty", _) => return Ok(()),
             _ => {}
         }
         fs::create_dir(context.out.join("all"))?;
-        fs::write(context.out.join("all/text"), &self.text)?;
+        let mut text = self.text.clone();
+        if self.mood == "dice" {
+            text += &std::process::id().to_string(); // what no step may do
+        }
+        fs::write(context.out.join("all/text"), text)?;
         Ok(())
     }
 }
@@ -80,6 +104,7 @@ impl Step for Count {
     fn needs(&self) -> Needs {
         Needs {
             seed: true,
+            device: true,
             ..Needs::default()
         }
     }
@@ -139,6 +164,44 @@ impl Step for Page {
     }
 }
 
+/// Says a secret and a path aloud, as an error of a library may.
+#[derive(Deserialize, JsonSchema)]
+struct Send {
+    data: Ref<Dataset>,
+    token: Secret,
+    file: FilePath,
+    #[serde(default)]
+    mood: String,
+}
+
+impl Step for Send {
+    fn key(&self, key: &mut Key) -> Result<(), KeyError> {
+        let Self {
+            data,
+            token: _, // who may send changes nothing that is sent
+            file,
+            mood: _,
+        } = self;
+        key.artifact("data", data);
+        key.file("file", file)
+    }
+
+    fn run(&self, context: &Context) -> anyhow::Result<()> {
+        let said = format!("sending {} of {}", self.token.reveal()?, self.file.as_path().display());
+        context.info(said.as_str());
+        context.warn(said.as_str());
+        fs::read_to_string(self.file.as_path())?;
+        match self.mood.as_str() {
+            "error" => bail!("refused: {said}"),
+            "panic" => panic!("fell while {said}"),
+            _ => {}
+        }
+        fs::create_dir(context.out.join("all"))?;
+        fs::write(context.out.join("all/text"), "sent")?;
+        Ok(())
+    }
+}
+
 macro_rules! kind {
     ($name:literal, $settings:ident, $output:ident) => {
         Kind {
@@ -157,6 +220,7 @@ macro_rules! kind {
 pub static KINDS: &[Kind] = &[
     kind!("note", Note, Dataset),
     kind!("upper", Upper, Dataset),
+    kind!("send", Send, Dataset),
     kind!("count", Count, Model),
     kind!("page", Page, Report),
 ];

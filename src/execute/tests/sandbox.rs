@@ -1,16 +1,18 @@
 //! A pipeline of made-up kinds with a store of its own.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU32;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use super::kinds::KINDS;
 use crate::device::DeviceSpec;
 use crate::execute::{Local, Options, RunEvent, RunRecord, run};
-use crate::pipeline::{Instance, Pipeline, Policy, Position};
-use crate::plan::{Plan, build};
+use crate::pipeline::{Instance, Origins, Pipeline, Policy, Position};
+use crate::plan::{Plan, Selection, build};
 use crate::seed::Seed;
 use crate::step::Input;
 use crate::store::Store;
@@ -19,6 +21,10 @@ use crate::store::Store;
 pub struct Sandbox {
     folder: tempfile::TempDir,
     steps: Vec<(&'static str, &'static str, Value)>,
+    policies: BTreeMap<&'static str, Policy>,
+    pub threads: usize,
+    pub keep_going: bool,
+    pub selection: Selection,
 }
 
 impl Sandbox {
@@ -26,6 +32,10 @@ impl Sandbox {
         Self {
             folder: tempfile::tempdir().unwrap(),
             steps: steps.to_vec(),
+            policies: BTreeMap::new(),
+            threads: 2,
+            keep_going: true,
+            selection: Selection::default(),
         }
     }
 
@@ -33,6 +43,11 @@ impl Sandbox {
     pub fn set(&mut self, name: &str, with: Value) {
         let step = self.steps.iter_mut().find(|(step, ..)| *step == name).unwrap();
         step.2 = with;
+    }
+
+    /// Changes how a step is run.
+    pub fn policy(&mut self, name: &'static str, policy: Policy) {
+        self.policies.insert(name, policy);
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -84,8 +99,12 @@ impl Sandbox {
                 seed: Seed::root(42),
                 inputs,
                 derived: false,
-                policy: Policy::default(),
+                policy: self.policies.get(name).copied().unwrap_or_default(),
                 at: Position { line: 1, column: 1 },
+                origins: Origins {
+                    seed: "42".into(),
+                    ..Origins::default()
+                },
             });
         }
         Pipeline {
@@ -106,29 +125,36 @@ impl Sandbox {
     }
 
     pub fn run(&self) -> (RunRecord, Vec<RunEvent>) {
-        self.run_with(1, &AtomicU32::new(0), &mut |_| ())
+        self.run_with(Some(1), &AtomicU32::new(0), &mut |_| ())
     }
 
     pub fn run_with(
         &self,
-        jobs: usize,
+        jobs: Option<usize>,
         stops: &AtomicU32,
         hear: &mut dyn FnMut(&RunEvent),
     ) -> (RunRecord, Vec<RunEvent>) {
+        let pipeline = self.pipeline();
         let options = Options {
+            choice: self.selection.choose(&pipeline).unwrap(),
             device: &DeviceSpec::CPU,
             device_name: "cpu".into(),
-            threads: 2,
+            threads: self.threads,
             jobs,
+            memory: 1 << 30,
+            keep_going: self.keep_going,
+            grace: Duration::from_secs(1),
             command: vec!["fragua".into()],
+            name: None,
             reports: self.path("reports"),
+            with_facts: |page, facts| Ok(page.replacen("null", &facts.to_string(), 1)),
             stops,
         };
         let arguments = ["execute::tests::worker", "--exact", "--ignored", "--nocapture"];
         let arguments = arguments.map(str::to_owned).to_vec();
         let mut launcher = Local::new(std::env::current_exe().unwrap(), arguments);
         let mut events = Vec::new();
-        let record = run(&self.pipeline(), &self.store(), &options, &mut launcher, &mut |event| {
+        let record = run(&pipeline, &self.store(), &options, &mut launcher, &mut |event| {
             events.push(event.clone());
             hear(event);
         });

@@ -85,7 +85,7 @@ impl<'a> Checker<'a> {
             .iter()
             .flat_map(|branch| Self::types(self.followed(branch)))
             .collect();
-        self.fault(message, words::conversion(&types, node));
+        self.misfit(message, &types, node);
     }
 
     /// A tagged union: the branch whose tag the mapping has, or the fault of a tag that no branch has.

@@ -16,6 +16,7 @@ impl<'a> Checker<'a> {
         let meant: Vec<String> = entries
             .iter()
             .filter(|entry| !names.contains(&entry.key.as_str()))
+            .take(super::MAXIMUM_FAULTS)
             .filter_map(|entry| suggest(&entry.key, names.iter().copied()))
             .collect();
         for name in words::array(schema, "required").iter().filter_map(Value::as_str) {
@@ -31,6 +32,9 @@ impl<'a> Checker<'a> {
             BTreeSet::new()
         };
         for entry in entries {
+            if self.is_full() {
+                break;
+            }
             if let Some(names) = schema.get("propertyNames") {
                 self.name_of(names, entry);
             }
@@ -109,8 +113,10 @@ impl<'a> Checker<'a> {
         let names = self.names(schema);
         let here = self.subject();
         let deeper = || self.deeper(schema, key, &mut Vec::new());
-        let help = suggest(key, names.iter().copied())
-            .map(|near| format!("did you mean `{near}`?"))
+        let joined = key.split_once(':').filter(|(name, _)| names.contains(name));
+        let help = joined
+            .map(|(name, value)| format!("put a space after the colon: `{name}: {value}`"))
+            .or_else(|| suggest(key, names.iter().copied()).map(|near| format!("did you mean `{near}`?")))
             .or_else(|| deeper().map(|path| format!("did you mean `{path}`?")))
             .or_else(|| did_you_mean(key, names.iter().copied(), "it takes"))
             .or_else(|| Some("it takes no settings".into()));
@@ -203,10 +209,7 @@ impl<'a> Checker<'a> {
         for member in words::array(schema, "allOf") {
             names.extend(self.evaluated(member, entries));
         }
-        let node = Node::new(
-            crate::pipeline::diagnostic::Span::default(),
-            Content::Map(entries.to_vec()),
-        );
+        let node = Node::new(crate::pipeline::source::Span::default(), Content::Map(entries.to_vec()));
         for keyword in ["anyOf", "oneOf"] {
             let branches = words::array(schema, keyword);
             let fitting: Vec<_> = branches

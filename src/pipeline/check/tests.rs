@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{KNOWN_KEYWORDS, check};
-use crate::pipeline::diagnostic::Span;
+use crate::pipeline::source::Span;
 use crate::pipeline::tree::Node;
 
 fn faults(schema: &Value, value: &Value) -> Vec<String> {

@@ -1,5 +1,9 @@
 //! Literals, numbers, text and lists.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use regex::Regex;
 use serde_json::Value;
 
 use super::{Checker, words};
@@ -103,12 +107,12 @@ impl<'a> Checker<'a> {
             self.fault(message, None);
         }
         let pattern = schema.get("pattern").and_then(Value::as_str);
-        if let Some(pattern) = pattern.and_then(|pattern| regex::Regex::new(pattern).ok())
+        if let Some(pattern) = pattern.and_then(compiled)
             && !pattern.is_match(text)
         {
             let wanted = schema.get("x-words").and_then(Value::as_str);
             let wanted = wanted.map_or_else(|| format!("text that matches {pattern}"), str::to_owned);
-            let name = words::as_name(text).filter(|name| pattern.is_match(name));
+            let name = words::as_name(text).filter(|name| pattern.is_match(name) && !text.contains("${"));
             let help = name.map(|name| format!("write `{name}`"));
             self.fault(format!("{} must be {wanted}, not {text:?}", self.subject()), help);
         }
@@ -156,4 +160,19 @@ impl<'a> Checker<'a> {
             }
         }
     }
+}
+
+/// A pattern of the schemas, compiled once: there are few, and each is held against many texts.
+pub(super) fn compiled(pattern: &str) -> Option<Regex> {
+    thread_local! {
+        static KNOWN: RefCell<HashMap<String, Option<Regex>>> = RefCell::default();
+    }
+    KNOWN.with_borrow_mut(|known| match known.get(pattern) {
+        Some(regex) => regex.clone(),
+        None => {
+            let regex = Regex::new(pattern).ok();
+            known.insert(pattern.to_owned(), regex.clone());
+            regex
+        }
+    })
 }

@@ -127,7 +127,7 @@ fn each_row_has_its_line_whatever_the_threads_and_interruptions() {
     // an attempt that was killed left five rows and half a sixth
     let checkpoints = lab.folder.path().join("killed.checkpoints");
     std::fs::create_dir_all(&checkpoints).unwrap();
-    let kept = std::fs::read(lab.folder.path().join("three.checkpoints/finished.jsonl")).unwrap();
+    let kept = std::fs::read(lab.folder.path().join("three.checkpoints/finished.journal")).unwrap();
     let end = kept
         .iter()
         .enumerate()
@@ -135,7 +135,7 @@ fn each_row_has_its_line_whatever_the_threads_and_interruptions() {
         .nth(4)
         .unwrap()
         .0;
-    std::fs::write(checkpoints.join("finished.jsonl"), &kept[..end + 20]).unwrap();
+    std::fs::write(checkpoints.join("finished.journal"), &kept[..end + 20]).unwrap();
     let (resumed, events) = lab.run(json!({}), 2, "killed").unwrap();
     assert_eq!(resumed, whole);
     let before = |event: &Event| matches!(event, Event::Info { message } if message == "5 of 10 rows were done before");

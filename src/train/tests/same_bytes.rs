@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{context, counting, model, settings, tokenizer};
 use crate::seed::Seed;
-use crate::train::evaluation::Split;
+use crate::train::evaluation::{self, Evaluation, Split};
 use crate::train::examples::Overlong;
 use crate::train::gradients::Place;
 use crate::train::windows::Windows;
@@ -123,6 +123,60 @@ fn a_damaged_checkpoint_is_told_of_and_not_used() {
     assert_same(&whole, &train(folder.path(), None).unwrap());
     let events = std::fs::read_to_string(folder.path().join("events")).unwrap();
     assert!(events.contains("is not what state.json says"), "{events}");
+}
+
+#[test]
+fn when_the_newest_checkpoint_is_lost_the_one_before_it_counts() {
+    let whole = uninterrupted();
+    for damage in ["truncated", "changed", "state"] {
+        let folder = tempfile::tempdir().unwrap();
+        train(folder.path(), Some(6)).err().unwrap();
+        let checkpoints = folder.path().join("checkpoints");
+        let kept = |update: u64| checkpoints.join(format!("update-{update:010}"));
+        assert!(kept(4).exists() && kept(6).exists(), "the newest and the one before it");
+        let newest = kept(6).join("state.safetensors");
+        let mut bytes = std::fs::read(&newest).unwrap();
+        match damage {
+            "truncated" => bytes.truncate(bytes.len() / 2),
+            "changed" => *bytes.last_mut().unwrap() ^= 1,
+            _ => std::fs::write(kept(6).join("state.json"), b"{\"version\":1").unwrap(),
+        }
+        std::fs::write(&newest, bytes).unwrap();
+        // stopped again at the very update whose checkpoint is damaged: it is written anew
+        train(folder.path(), Some(6)).err().unwrap();
+        let events = std::fs::read_to_string(folder.path().join("events")).unwrap();
+        assert!(
+            events.contains("going on after update 4") && events.contains("going on without it"),
+            "{events}"
+        );
+        assert_same(&whole, &train(folder.path(), None).unwrap());
+        let events = std::fs::read_to_string(folder.path().join("events")).unwrap();
+        assert!(events.contains("going on after update 6"), "{damage}: {events}");
+    }
+}
+
+#[test]
+fn an_evaluation_goes_on_after_any_batch_to_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = counting(&folder.path().join("tokens"), 300);
+    let model = model("llama", 0.0);
+    let device = model.device().clone().without_autodiff();
+    let whole = evaluation::loss(&model, &tokens, 12, 4, &device).unwrap();
+    let mut passed = vec![(0, Evaluation::default())];
+    let mut keep = |done: usize, so_far: &Evaluation| {
+        passed.push((done, *so_far));
+        Ok(())
+    };
+    let start = Default::default();
+    evaluation::loss_from(&model, &tokens, 12, 4, &device, start, &mut keep).unwrap();
+    assert!(passed.len() > 5);
+    for from in passed {
+        let resumed = evaluation::loss_from(&model, &tokens, 12, 4, &device, from, &mut |_, _| Ok(())).unwrap();
+        assert_eq!(
+            (resumed.nats.to_bits(), resumed.tokens),
+            (whole.nats.to_bits(), whole.tokens)
+        );
+    }
 }
 
 #[test]

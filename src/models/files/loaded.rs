@@ -1,0 +1,146 @@
+//! Weights of files, as an architecture asks for them.
+
+use burn::tensor::Device;
+
+use super::WeightFile;
+use crate::models::init::{Source, Start};
+use crate::models::{ModelError, Role, Weight};
+
+/// How the names of tensors end that are no weights: masks and positions that follow from the
+/// configuration, and embeddings that are there once more under another name.
+const CONSTANTS: [&str; 7] = [
+    ".attn.bias",
+    ".attn.masked_bias",
+    ".rotary_emb.inv_freq",
+    "encoder.embed_tokens.weight",
+    "decoder.embed_tokens.weight",
+    ".embed_positions.weight",
+    ".layer.1.EncDecAttention.relative_attention_bias.weight", // of the first T5: never read
+];
+
+/// Gives an architecture the weights of a file, and collects what does not fit.
+pub(in crate::models) struct Loaded<'a> {
+    file: WeightFile,
+    device: &'a Device,
+    /// Names that the architecture asked for, as the file has them.
+    taken: Vec<String>,
+    problems: Vec<String>,
+    /// Whether weights are only held to their shapes and types, and their numbers left in the file.
+    only_checked: bool,
+}
+
+impl<'a> Loaded<'a> {
+    pub(in crate::models) fn new(file: WeightFile, device: &'a Device) -> Self {
+        Self {
+            file,
+            device,
+            taken: Vec::new(),
+            problems: Vec::new(),
+            only_checked: false,
+        }
+    }
+
+    /// One that reads no numbers: the weights that it gives are placeholders.
+    pub(in crate::models) fn checking(file: WeightFile, device: &'a Device) -> Self {
+        Self {
+            only_checked: true,
+            ..Self::new(file, device)
+        }
+    }
+
+    /// Whether the second of two tensors stands for the first: it is not there, or has the same bytes.
+    pub(in crate::models) fn same(&self, name: &str, other: &str) -> bool {
+        match (self.file.tensor(name), self.file.tensor(other)) {
+            (Some(tensor), Some(other)) => tensor.data() == other.data(),
+            (tensor, _) => tensor.is_none(),
+        }
+    }
+
+    /// The file's name for a weight: some checkpoints (the first GPT-2) leave out the first part.
+    fn find(&self, name: &str) -> Option<String> {
+        let short = name.split_once('.').map(|(_, rest)| rest);
+        [Some(name), short]
+            .into_iter()
+            .flatten()
+            .find(|name| self.file.has(name))
+            .map(str::to_owned)
+    }
+
+    /// After all weights were asked for: the file and the names that were taken of it, or an error if
+    /// any did not fit or was left over.
+    pub(in crate::models) fn finish(mut self, tied: bool) -> Result<(WeightFile, Vec<String>), ModelError> {
+        for name in self.file.names() {
+            let base = name.strip_suffix("_scale").unwrap_or(name);
+            let taken = self.taken.iter().any(|taken| taken == base);
+            // a tied output layer is sometimes stored again; old files store attention's constants
+            let harmless = (tied && base == "lm_head.weight")
+                || CONSTANTS.iter().any(|constant| name.ends_with(constant))
+                || (name == "final_logits_bias" && self.zeros(name));
+            if !taken && !harmless {
+                self.problems.push(format!("  unexpected `{name}`"));
+            }
+        }
+        if self.problems.is_empty() {
+            return Ok((self.file, self.taken));
+        }
+        Err(ModelError::Weights {
+            path: self.file.place().to_owned(),
+            problems: self.problems,
+        })
+    }
+
+    /// Whether a tensor is zero everywhere.
+    fn zeros(&self, name: &str) -> bool {
+        self.file
+            .tensor(name)
+            .is_some_and(|tensor| tensor.data().iter().all(|byte| *byte == 0))
+    }
+
+    /// What is wrong with a tensor's shape, if anything.
+    fn misshapen(&self, found: &str, shape: &[usize]) -> Option<String> {
+        let tensor = self.file.tensor(found)?;
+        let fits = tensor.shape() == shape;
+        (!fits).then(|| format!("`{found}` has shape {:?}, not {shape:?}", tensor.shape()))
+    }
+
+    fn take(&mut self, name: &str) -> String {
+        let found = self.find(name).unwrap_or_else(|| name.to_owned());
+        self.taken.push(found.clone());
+        found
+    }
+}
+
+impl Source for Loaded<'_> {
+    fn device(&self) -> &Device {
+        self.device
+    }
+
+    fn values(&mut self, name: &str, role: Role, shape: &[usize], _start: Start) -> Vec<f32> {
+        let found = self.take(name);
+        let values = match self.misshapen(&found, shape) {
+            Some(problem) => Err(problem),
+            None => self.file.numbers(&found, role.output_axis()),
+        };
+        self.file.release(&found);
+        values.unwrap_or_else(|problem| {
+            self.problems.push(format!("  {problem}"));
+            Vec::new()
+        })
+    }
+
+    fn weight(&mut self, name: String, role: Role, shape: &[usize], start: Start) -> Weight {
+        let placeholder = |name: String, device: &Device| Weight::placeholder(name, role, device);
+        if self.only_checked {
+            let found = self.take(&name);
+            let problem = self.misshapen(&found, shape).or_else(|| self.file.unreadable(&found));
+            self.problems.extend(problem.map(|problem| format!("  {problem}")));
+            return placeholder(name, self.device);
+        }
+        // a configuration that lies about a shape must not cost its memory
+        let values = self.values(&name, role, shape, start);
+        if Some(values.len()) != shape.iter().try_fold(1usize, |count, side| count.checked_mul(*side)) {
+            return placeholder(name, self.device);
+        }
+        Weight::new(name, role, values, shape, self.device)
+    }
+}

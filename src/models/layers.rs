@@ -1,0 +1,219 @@
+//! What architectures are made of: norms, products, attention's projections.
+
+use burn::tensor::Tensor;
+
+use super::init::{Source, Start};
+use super::{Role, Weight};
+use crate::kernels::{Heads, Orientation, by_head, joined_linear, layer_norm, linear, rms_norm};
+
+/// Something with weights, in the order of their declaration.
+pub(super) trait Layer {
+    fn weights(&self) -> Vec<&Weight>;
+    fn weights_mut(&mut self) -> Vec<&mut Weight>;
+}
+
+impl Layer for Weight {
+    fn weights(&self) -> Vec<&Weight> {
+        vec![self]
+    }
+
+    fn weights_mut(&mut self) -> Vec<&mut Weight> {
+        vec![self]
+    }
+}
+
+impl<L: Layer> Layer for Option<L> {
+    fn weights(&self) -> Vec<&Weight> {
+        self.iter().flat_map(Layer::weights).collect()
+    }
+
+    fn weights_mut(&mut self) -> Vec<&mut Weight> {
+        self.iter_mut().flat_map(Layer::weights_mut).collect()
+    }
+}
+
+impl<L: Layer> Layer for Vec<L> {
+    fn weights(&self) -> Vec<&Weight> {
+        self.iter().flat_map(Layer::weights).collect()
+    }
+
+    fn weights_mut(&mut self) -> Vec<&mut Weight> {
+        self.iter_mut().flat_map(Layer::weights_mut).collect()
+    }
+}
+
+/// Says which fields of a layer have weights, in order.
+macro_rules! parts {
+    ($layer:ident { $($part:ident),* $(,)? }) => {
+        impl $crate::models::layers::Layer for $layer {
+            fn weights(&self) -> Vec<&$crate::models::Weight> {
+                let mut list = Vec::new();
+                $(list.extend($crate::models::layers::Layer::weights(&self.$part));)*
+                list
+            }
+
+            fn weights_mut(&mut self) -> Vec<&mut $crate::models::Weight> {
+                let mut list = Vec::new();
+                $(list.extend($crate::models::layers::Layer::weights_mut(&mut self.$part));)*
+                list
+            }
+        }
+    };
+}
+pub(super) use parts;
+
+/// Layer norm with its weight and, but for PaLM, its bias.
+#[derive(Clone, Debug)]
+pub(super) struct LayerNorm {
+    weight: Weight,
+    bias: Option<Weight>,
+    epsilon: f32,
+}
+
+parts!(LayerNorm { weight, bias });
+
+impl LayerNorm {
+    pub(super) fn new(source: &mut dyn Source, name: &str, width: usize, epsilon: f64) -> Self {
+        let bias = source.weight(format!("{name}.bias"), Role::Vector, &[width], Start::Zero);
+        Self {
+            bias: Some(bias),
+            ..Self::without_bias(source, name, width, epsilon)
+        }
+    }
+
+    pub(super) fn without_bias(source: &mut dyn Source, name: &str, width: usize, epsilon: f64) -> Self {
+        Self {
+            weight: source.weight(format!("{name}.weight"), Role::Vector, &[width], Start::One),
+            bias: None,
+            epsilon: epsilon as f32,
+        }
+    }
+
+    pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let weight = self.weight.value();
+        let bias = match &self.bias {
+            Some(bias) => bias.value(),
+            None => weight.clone().detach().zeros_like(),
+        };
+        layer_norm(x, weight, bias, self.epsilon)
+    }
+}
+
+/// RMS norm with its weight.
+#[derive(Clone, Debug)]
+pub(super) struct RmsNorm {
+    weight: Weight,
+    epsilon: f32,
+}
+
+parts!(RmsNorm { weight });
+
+impl RmsNorm {
+    pub(super) fn new(source: &mut dyn Source, name: &str, width: usize, epsilon: f64) -> Self {
+        Self {
+            weight: source.weight(format!("{name}.weight"), Role::Vector, &[width], Start::One),
+            epsilon: epsilon as f32,
+        }
+    }
+
+    pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        rms_norm(x, self.weight.value(), self.epsilon)
+    }
+}
+
+/// `x · W (+ b)` with a weight as torch's `Linear` has it, `[out, in]`.
+#[derive(Clone, Debug)]
+pub(super) struct Linear {
+    weight: Weight,
+    bias: Option<Weight>,
+}
+
+parts!(Linear { weight, bias });
+
+impl Linear {
+    pub(super) fn new(source: &mut dyn Source, name: &str, shape: [usize; 2], deviation: f32, biased: bool) -> Self {
+        let role = Role::Matrix(Orientation::OutputInput);
+        Self {
+            weight: source.weight(format!("{name}.weight"), role, &shape, Start::Normal(deviation)),
+            bias: biased.then(|| source.weight(format!("{name}.bias"), Role::Vector, &shape[..1], Start::Zero)),
+        }
+    }
+
+    pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let bias = self.bias.as_ref().map(Weight::value);
+        linear(x, self.weight.value(), bias, Orientation::OutputInput)
+    }
+
+    /// Several products of one input side by side, all with a bias or none.
+    pub(super) fn joined<const N: usize>(x: Tensor<2>, layers: [&Self; N]) -> Tensor<2> {
+        let product = joined_linear(x, layers.map(|layer| layer.weight.value()));
+        let biases: Vec<_> = layers
+            .iter()
+            .filter_map(|layer| Some(layer.bias.as_ref()?.value()))
+            .collect();
+        if biases.is_empty() {
+            product
+        } else {
+            product.add(Tensor::cat(biases, 1))
+        }
+    }
+}
+
+/// The four projections of attention.
+#[derive(Clone, Debug)]
+pub(super) struct Projections {
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    output: Linear,
+}
+
+parts!(Projections {
+    query,
+    key,
+    value,
+    output
+});
+
+impl Projections {
+    /// `names` are those of queries, keys, values and the way out; `deviations` those of the first
+    /// three and of the last.
+    pub(super) fn new(
+        source: &mut dyn Source,
+        names: [String; 4],
+        width: usize,
+        heads: Heads,
+        deviations: [f32; 2],
+        biased: bool,
+    ) -> Self {
+        let (queries, keys) = (heads.query * heads.width, heads.key_value * heads.width);
+        let mut linear = |name: &str, shape, deviation| Linear::new(source, name, shape, deviation, biased);
+        let [inside, out] = deviations;
+        Self {
+            query: linear(&names[0], [queries, width], inside),
+            key: linear(&names[1], [keys, width], inside),
+            value: linear(&names[2], [keys, width], inside),
+            output: linear(&names[3], [width, queries], out),
+        }
+    }
+
+    /// `[queries | keys | values]` of a sequence that attends to itself.
+    pub(super) fn packed(&self, x: Tensor<2>) -> Tensor<2> {
+        Linear::joined(x, [&self.query, &self.key, &self.value])
+    }
+
+    pub(super) fn queries(&self, x: Tensor<2>) -> Tensor<2> {
+        self.query.forward(x)
+    }
+
+    /// `[batch, key_value, source, width]` keys and values of what an encoder read.
+    pub(super) fn keys_values(&self, encoded: Tensor<2>, heads: Heads, batch: usize) -> (Tensor<4>, Tensor<4>) {
+        let keys = self.key.forward(encoded.clone());
+        let values = self.value.forward(encoded);
+        (by_head(keys, heads, batch), by_head(values, heads, batch))
+    }
+
+    pub(super) fn out(&self, mixed: Tensor<2>) -> Tensor<2> {
+        self.output.forward(mixed)
+    }
+}

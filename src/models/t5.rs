@@ -1,0 +1,394 @@
+//! T5 (Raffel et al. 2020) and FLAN-T5 (Chung et al. 2022), as Hugging Face's
+//! `T5ForConditionalGeneration` computes them: pre-norm, relative positions, unscaled attention.
+
+use burn::tensor::{Int, Tensor};
+use serde_json::{Map, Value, json};
+
+use super::config::{Fields, Layout};
+use super::init::{DEVIATION, Source, Start, residual_deviation};
+use super::layers::{Linear, Projections, RmsNorm, parts};
+use super::{Cache, Encoded, LanguageModel, ModelConfig, ModelError, Pass, Role, Sources, Weight};
+use crate::kernels::{
+    Activation, Heads, RelativeBuckets, Scoring, cross_attention, dropout, embedding, scored_attention,
+    scored_cached_attention,
+};
+use crate::seed::Seed;
+
+/// What T5s differ in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct T5Layout {
+    /// Blocks of the decoder.
+    pub decoder_layers: usize,
+    /// What is between an MLP's products.
+    pub activation: Activation,
+    /// Whether the activation is multiplied by another product (T5 1.1, FLAN-T5).
+    pub gated: bool,
+    /// Buckets of relative positions.
+    pub buckets: usize,
+    /// The distance from which all are in one bucket.
+    pub max_distance: usize,
+    /// Whether what the output layer reads is divided by `√width` (the first T5).
+    pub scaled_output: bool,
+    /// The token that a decoder begins with.
+    pub start: u32,
+}
+
+impl T5Layout {
+    /// What a new model gets: that of T5 1.1 and FLAN-T5, or the first T5's ReLU.
+    pub(super) fn new(decoder_layers: usize, gated: bool, start: u32) -> Self {
+        Self {
+            decoder_layers,
+            activation: if gated { Activation::GeluNew } else { Activation::Relu },
+            gated,
+            buckets: 32,
+            max_distance: 128,
+            scaled_output: false,
+            start,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct T5 {
+    tokens: Weight,
+    encoder: Stack,
+    decoder: Stack,
+    output: Option<Weight>,
+    heads: Heads,
+    layout: T5Layout,
+    dropout: f32,
+}
+
+/// An encoder or a decoder.
+#[derive(Clone, Debug)]
+struct Stack {
+    positions: Weight,
+    blocks: Vec<Block>,
+    norm: RmsNorm,
+}
+
+#[derive(Clone, Debug)]
+struct Block {
+    attention_norm: RmsNorm,
+    attention: Projections,
+    cross: Option<Cross>,
+    mlp_norm: RmsNorm,
+    mlp: Mlp,
+}
+
+#[derive(Clone, Debug)]
+struct Cross {
+    norm: RmsNorm,
+    attention: Projections,
+}
+
+#[derive(Clone, Debug)]
+struct Mlp {
+    inner: Linear,
+    up: Option<Linear>,
+    out: Linear,
+}
+
+parts!(T5 {
+    tokens,
+    encoder,
+    decoder,
+    output
+});
+parts!(Stack {
+    positions,
+    blocks,
+    norm
+});
+parts!(Block {
+    attention_norm,
+    attention,
+    cross,
+    mlp_norm,
+    mlp
+});
+parts!(Cross { norm, attention });
+parts!(Mlp { inner, up, out });
+
+impl T5 {
+    pub(super) fn new(config: &ModelConfig, layout: T5Layout, source: &mut dyn Source) -> Self {
+        let table = |source: &mut dyn Source, name: &str| {
+            let shape = [config.vocab_size, config.width];
+            source.weight(name.into(), Role::Embedding, &shape, Start::Normal(DEVIATION))
+        };
+        Self {
+            tokens: table(source, "shared.weight"),
+            encoder: Stack::new(config, layout, "encoder", config.layers, source),
+            decoder: Stack::new(config, layout, "decoder", layout.decoder_layers, source),
+            output: (!config.tied_embeddings).then(|| table(source, "lm_head.weight")),
+            heads: config.attention_heads(),
+            layout,
+            dropout: config.dropout as f32,
+        }
+    }
+
+    /// How far the queries are from the keys, as terms of the scores.
+    fn scoring(&self, stack: &Stack, start: usize, queries: usize, causal: bool) -> Scoring<'static> {
+        let buckets = RelativeBuckets {
+            buckets: self.layout.buckets,
+            max_distance: self.layout.max_distance,
+            bidirectional: !causal,
+        };
+        Scoring {
+            scale: 1.0,
+            bias: Some(buckets.bias(stack.positions.value(), start, queries, start + queries)),
+            causal: causal.then_some(start),
+            lengths: None,
+        }
+    }
+
+    fn mlp(&self, block: &Block, x: Tensor<2>) -> Tensor<2> {
+        let normal = block.mlp_norm.forward(x);
+        let inner = self.layout.activation.apply(block.mlp.inner.forward(normal.clone()));
+        let inner = match &block.mlp.up {
+            Some(up) => inner.mul(up.forward(normal)),
+            None => inner,
+        };
+        block.mlp.out.forward(inner)
+    }
+}
+
+impl Stack {
+    fn new(config: &ModelConfig, layout: T5Layout, side: &str, layers: usize, source: &mut dyn Source) -> Self {
+        let ModelConfig { width, mlp_width, .. } = *config;
+        let heads = config.attention_heads();
+        let deviations = [DEVIATION, residual_deviation(layers)];
+        let norm = |source: &mut dyn Source, name: &str| RmsNorm::new(source, name, width, config.norm_epsilon);
+        let attention = |source: &mut dyn Source, name: &str| {
+            let names = ["q", "k", "v", "o"].map(|part| format!("{name}.{part}"));
+            Projections::new(source, names, width, heads, deviations, false)
+        };
+        let block = |source: &mut dyn Source, layer: usize| {
+            let name = |part: &str| format!("{side}.block.{layer}.layer.{part}");
+            let last = if side == "decoder" { 2 } else { 1 };
+            let linear = |source: &mut dyn Source, part: &str, shape: [usize; 2], deviation: f32| {
+                Linear::new(
+                    source,
+                    &name(&format!("{last}.DenseReluDense.{part}")),
+                    shape,
+                    deviation,
+                    false,
+                )
+            };
+            let (inner, up) = match layout.gated {
+                true => ("wi_0", Some("wi_1")),
+                false => ("wi", None),
+            };
+            Block {
+                attention_norm: norm(source, &name("0.layer_norm")),
+                attention: attention(source, &name("0.SelfAttention")),
+                cross: (side == "decoder").then(|| Cross {
+                    norm: norm(source, &name("1.layer_norm")),
+                    attention: attention(source, &name("1.EncDecAttention")),
+                }),
+                mlp_norm: norm(source, &name(&format!("{last}.layer_norm"))),
+                mlp: Mlp {
+                    inner: linear(source, inner, [mlp_width, width], deviations[0]),
+                    up: up.map(|up| linear(source, up, [mlp_width, width], deviations[0])),
+                    out: linear(source, "wo", [width, mlp_width], deviations[1]),
+                },
+            }
+        };
+        let positions = format!("{side}.block.0.layer.0.SelfAttention.relative_attention_bias.weight");
+        let shape = [layout.buckets, config.heads];
+        Self {
+            positions: source.weight(positions, Role::Embedding, &shape, Start::Normal(DEVIATION)),
+            blocks: (0..layers).map(|layer| block(source, layer)).collect(),
+            norm: norm(source, &format!("{side}.final_layer_norm")),
+        }
+    }
+}
+
+impl LanguageModel for T5 {
+    fn encode(&self, source: &Sources, dropout_seed: Option<Seed>) -> Encoded {
+        let [batch, seq] = source.tokens.dims();
+        let pass = Pass::Whole {
+            dropout: dropout_seed,
+            encoded: None,
+        };
+        let scoring = Scoring {
+            lengths: Some(&source.lengths),
+            ..self.scoring(&self.encoder, 0, seq, false)
+        };
+        let x = embedding(source.tokens.clone().flatten(0, 1), self.tokens.value());
+        let mut x = dropout(x, pass.drop("encoder_embedding", 0, self.dropout));
+        for (layer, block) in self.encoder.blocks.iter().enumerate() {
+            let packed = block.attention.packed(block.attention_norm.forward(x.clone()));
+            let drop = pass.drop("encoder_attention", layer, self.dropout);
+            let mixed = block
+                .attention
+                .out(scored_attention(packed, self.heads, seq, &scoring, drop));
+            x = x.add(dropout(mixed, pass.drop("encoder_attention_out", layer, self.dropout)));
+            let inner = self.mlp(block, x.clone());
+            x = x.add(dropout(inner, pass.drop("encoder_mlp_out", layer, self.dropout)));
+        }
+        Encoded {
+            hidden: self.encoder.norm.forward(x),
+            batch,
+            lengths: source.lengths.clone(),
+        }
+    }
+
+    fn begin(&self, encoded: &Encoded, cache: &mut Cache) {
+        for (layer, block) in self.decoder.blocks.iter().enumerate() {
+            let cross = block.cross.as_ref().expect("a decoder attends to its encoder");
+            cache.remember(
+                layer,
+                cross
+                    .attention
+                    .keys_values(encoded.hidden.clone(), self.heads, encoded.batch),
+            );
+        }
+    }
+
+    fn hidden(&self, tokens: Tensor<2, Int>, mut pass: Pass<'_>) -> Tensor<2> {
+        let [_, seq] = tokens.dims();
+        let scoring = self.scoring(&self.decoder, pass.start(), seq, true);
+        let x = embedding(tokens.flatten(0, 1), self.tokens.value());
+        let mut x = dropout(x, pass.drop("embedding", 0, self.dropout));
+        for (layer, block) in self.decoder.blocks.iter().enumerate() {
+            let packed = block.attention.packed(block.attention_norm.forward(x.clone()));
+            let drop = pass.drop("attention", layer, self.dropout);
+            let mixed = match &mut pass {
+                Pass::Whole { .. } => scored_attention(packed, self.heads, seq, &scoring, drop),
+                Pass::Cached { cache } => scored_cached_attention(packed, self.heads, cache.layer(layer), &scoring),
+            };
+            let mixed = block.attention.out(mixed);
+            x = x.add(dropout(mixed, pass.drop("attention_out", layer, self.dropout)));
+
+            let cross = block.cross.as_ref().expect("a decoder attends to its encoder");
+            let queries = cross.attention.queries(cross.norm.forward(x.clone()));
+            let drop = pass.drop("cross_attention", layer, self.dropout);
+            let (keys_values, lengths) = pass.crossed(layer, |encoded| {
+                cross
+                    .attention
+                    .keys_values(encoded.hidden.clone(), self.heads, encoded.batch)
+            });
+            let scoring = Scoring {
+                scale: 1.0,
+                bias: None,
+                causal: None,
+                lengths: lengths.as_deref(),
+            };
+            let mixed = cross_attention(queries, keys_values, self.heads, &scoring, drop);
+            let mixed = cross.attention.out(mixed);
+            x = x.add(dropout(mixed, pass.drop("cross_attention_out", layer, self.dropout)));
+
+            let inner = self.mlp(block, x.clone());
+            x = x.add(dropout(inner, pass.drop("mlp_out", layer, self.dropout)));
+        }
+        let x = self.decoder.norm.forward(x);
+        if self.layout.scaled_output {
+            let width = x.dims()[1] as f32;
+            x.mul_scalar(width.powf(-0.5))
+        } else {
+            x
+        }
+    }
+
+    fn output(&self) -> &Weight {
+        self.output.as_ref().unwrap_or(&self.tokens)
+    }
+}
+
+/// Reads a T5 `config.json`. Whether the output layer is tied is also a question to the weights: see
+/// [`super::Model::load`].
+pub(super) fn config(fields: &Fields) -> Result<ModelConfig, ModelError> {
+    let feed_forward = match fields.get("feed_forward_proj") {
+        Some(_) => fields.text("feed_forward_proj")?,
+        None => "relu".into(),
+    };
+    let (gated, name) = match feed_forward.split_once('-') {
+        Some(("gated", name)) => (true, name),
+        _ => (false, feed_forward.as_str()),
+    };
+    // for compatibility, `gated-gelu` has always meant the tanh form
+    let name = if gated && name == "gelu" { "gelu_new" } else { name };
+    let Some(activation) = Activation::named(name) else {
+        return Err(fields.error(format!(
+            "`feed_forward_proj` is `{feed_forward}`; fragua has no `{name}`"
+        )));
+    };
+    let buckets = fields.count_or("relative_attention_num_buckets", Some(32))?;
+    let max_distance = fields.count_or("relative_attention_max_distance", Some(128))?;
+    if buckets % 4 != 0 || max_distance <= buckets / 2 {
+        return Err(fields.error(format!(
+            "{buckets} relative position buckets up to a distance of {max_distance}: the buckets must be a multiple of \
+             4 and less than twice the distance"
+        )));
+    }
+    let layers = fields.count("num_layers")?;
+    let heads = fields.count("num_heads")?;
+    let tied = fields.flag_or("tie_word_embeddings", true)?;
+    let special = fields.special()?;
+    let start = match fields.id("decoder_start_token_id")? {
+        Some(start) => start,
+        None => special.pad.ok_or_else(|| {
+            fields.error("`decoder_start_token_id` and `pad_token_id` are missing: a decoder begins with one of them")
+        })?,
+    };
+    Ok(ModelConfig {
+        layout: Layout::T5(T5Layout {
+            decoder_layers: fields.count_or("num_decoder_layers", Some(layers))?,
+            activation,
+            gated,
+            buckets,
+            max_distance,
+            // transformers 5 says it; before, an untied output layer meant an unscaled one
+            scaled_output: fields.flag_or("scale_decoder_outputs", tied)?,
+            start,
+        }),
+        vocab_size: fields.count("vocab_size")?,
+        layers,
+        heads,
+        kv_heads: heads,
+        head_width: fields.count_or("d_kv", Some(64))?,
+        width: fields.count("d_model")?,
+        mlp_width: fields.count("d_ff")?,
+        context: fields.count_or("n_positions", Some(512))?,
+        dropout: fields.float_or("dropout_rate", 0.1)?,
+        tied_embeddings: tied,
+        norm_epsilon: fields.float_or("layer_norm_epsilon", 1e-6)?,
+        rope_theta: 10_000.0,
+        special,
+    })
+}
+
+/// Writes what is particular to T5.
+pub(super) fn to_json(config: &ModelConfig, layout: T5Layout) -> Map<String, Value> {
+    let feed_forward = match (layout.gated, layout.activation) {
+        (true, Activation::GeluNew) => "gated-gelu".to_owned(),
+        (true, other) => format!("gated-{}", other.name()),
+        (false, other) => other.name().to_owned(),
+    };
+    let Value::Object(object) = json!({
+        "architectures": ["T5ForConditionalGeneration"],
+        "model_type": "t5",
+        "d_ff": config.mlp_width,
+        "d_kv": config.head_width,
+        "d_model": config.width,
+        "decoder_start_token_id": layout.start,
+        "dense_act_fn": layout.activation.name(),
+        "dropout_rate": config.dropout,
+        "feed_forward_proj": feed_forward,
+        "initializer_factor": 1.0,
+        "is_encoder_decoder": true,
+        "is_gated_act": layout.gated,
+        "layer_norm_epsilon": config.norm_epsilon,
+        "n_positions": config.context,
+        "num_decoder_layers": layout.decoder_layers,
+        "num_heads": config.heads,
+        "num_layers": config.layers,
+        "relative_attention_max_distance": layout.max_distance,
+        "relative_attention_num_buckets": layout.buckets,
+        "scale_decoder_outputs": layout.scaled_output,
+    }) else {
+        unreachable!("an object was written")
+    };
+    object
+}

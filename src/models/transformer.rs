@@ -1,0 +1,379 @@
+//! The Transformer of 2017 (Vaswani et al.): an encoder and a decoder with sinusoidal positions and
+//! one embedding for both and for the output layer. With norms after each sub-layer, as published, it
+//! is what Hugging Face's `MarianMTModel` computes; with norms before (Baevski and Auli 2019; Wang et
+//! al. 2019), what `PegasusForConditionalGeneration` computes.
+
+use burn::tensor::{Int, Tensor, TensorData};
+use serde_json::{Map, Value, json};
+
+use super::config::{Fields, Layout};
+use super::init::{DEVIATION, Source, Start};
+use super::layers::{LayerNorm, Linear, Projections, parts};
+use super::{Cache, Encoded, LanguageModel, ModelConfig, ModelError, Pass, Role, Sources, Weight};
+use crate::kernels::{
+    Activation, Heads, Scoring, attention, cached_attention, cross_attention, dropout, embedding, scored_attention,
+};
+use crate::seed::Seed;
+
+/// What Transformers differ in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TransformerLayout {
+    /// Blocks of the decoder.
+    pub decoder_layers: usize,
+    /// Whether norms come before each sub-layer, and once more at the end, or after it.
+    pub pre_norm: bool,
+    /// What is between an MLP's products.
+    pub activation: Activation,
+    /// Whether embeddings are multiplied by `√width`.
+    pub scaled_embedding: bool,
+    /// The token that a decoder begins with.
+    pub start: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Transformer {
+    tokens: Weight,
+    encoder: Stack,
+    decoder: Stack,
+    output: Option<Weight>,
+    heads: Heads,
+    layout: TransformerLayout,
+    dropout: f32,
+}
+
+/// An encoder or a decoder.
+#[derive(Clone, Debug)]
+struct Stack {
+    blocks: Vec<Block>,
+    norm: Option<LayerNorm>,
+}
+
+#[derive(Clone, Debug)]
+struct Block {
+    attention: Projections,
+    attention_norm: LayerNorm,
+    cross: Option<Cross>,
+    mlp_in: Linear,
+    mlp_out: Linear,
+    mlp_norm: LayerNorm,
+}
+
+#[derive(Clone, Debug)]
+struct Cross {
+    attention: Projections,
+    norm: LayerNorm,
+}
+
+parts!(Transformer {
+    tokens,
+    encoder,
+    decoder,
+    output
+});
+parts!(Stack { blocks, norm });
+parts!(Block {
+    attention,
+    attention_norm,
+    cross,
+    mlp_in,
+    mlp_out,
+    mlp_norm
+});
+parts!(Cross { attention, norm });
+
+/// Xavier's standard deviation, which the first implementations used.
+fn xavier([outputs, inputs]: [usize; 2]) -> f32 {
+    (2.0 / (outputs + inputs) as f32).sqrt()
+}
+
+impl Transformer {
+    pub(super) fn new(config: &ModelConfig, layout: TransformerLayout, source: &mut dyn Source) -> Self {
+        let table = |source: &mut dyn Source, name: &str| {
+            let shape = [config.vocab_size, config.width];
+            source.weight(name.into(), Role::Embedding, &shape, Start::Normal(DEVIATION))
+        };
+        Self {
+            tokens: table(source, "model.shared.weight"),
+            encoder: Stack::new(config, layout, "encoder", config.layers, source),
+            decoder: Stack::new(config, layout, "decoder", layout.decoder_layers, source),
+            output: (!config.tied_embeddings).then(|| table(source, "lm_head.weight")),
+            heads: config.attention_heads(),
+            layout,
+            dropout: config.dropout as f32,
+        }
+    }
+
+    /// Embedded tokens with their positions, the first being `start`.
+    fn embed(&self, tokens: Tensor<2, Int>, start: usize) -> Tensor<2> {
+        let [batch, seq] = tokens.dims();
+        let x = embedding(tokens.flatten(0, 1), self.tokens.value());
+        let width = x.dims()[1];
+        let x = match self.layout.scaled_embedding {
+            true => x.mul_scalar((width as f32).sqrt()),
+            false => x,
+        };
+        let positions = TensorData::new(sinusoids(start, seq, width), [1, seq, width]);
+        let positions = Tensor::<3>::from_data(positions, &x.device());
+        x.reshape([batch, seq, width])
+            .add(positions)
+            .reshape([batch * seq, width])
+    }
+
+    /// A sub-layer with its norm and the residual connection around it.
+    fn around(&self, x: Tensor<2>, norm: &LayerNorm, sublayer: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
+        if self.layout.pre_norm {
+            x.clone().add(sublayer(norm.forward(x)))
+        } else {
+            norm.forward(x.clone().add(sublayer(x)))
+        }
+    }
+
+    fn mlp(&self, block: &Block, x: Tensor<2>) -> Tensor<2> {
+        block
+            .mlp_out
+            .forward(self.layout.activation.apply(block.mlp_in.forward(x)))
+    }
+}
+
+/// Sines in the first half of a vector and cosines in the second, `[seq, width]`: the paper's
+/// numbers in the order in which Hugging Face has them.
+fn sinusoids(start: usize, seq: usize, width: usize) -> Vec<f32> {
+    let half = width / 2;
+    let angle = |position: usize, i: usize| position as f64 / 10_000f64.powf(2.0 * i as f64 / width as f64);
+    (start..start + seq)
+        .flat_map(|position| {
+            let sines = (0..half).map(move |i| angle(position, i).sin() as f32);
+            let cosines = (0..half).map(move |i| angle(position, i).cos() as f32);
+            sines.chain(cosines)
+        })
+        .collect()
+}
+
+impl Stack {
+    fn new(
+        config: &ModelConfig,
+        layout: TransformerLayout,
+        side: &str,
+        layers: usize,
+        source: &mut dyn Source,
+    ) -> Self {
+        let ModelConfig { width, mlp_width, .. } = *config;
+        let heads = config.attention_heads();
+        let norm = |source: &mut dyn Source, name: &str| LayerNorm::new(source, name, width, config.norm_epsilon);
+        let attention = |source: &mut dyn Source, name: &str| {
+            let names = ["q_proj", "k_proj", "v_proj", "out_proj"].map(|part| format!("{name}.{part}"));
+            let deviation = xavier([width, heads.query * heads.width]);
+            Projections::new(source, names, width, heads, [deviation; 2], true)
+        };
+        let block = |source: &mut dyn Source, layer: usize| {
+            let name = |part: &str| format!("model.{side}.layers.{layer}.{part}");
+            let linear = |source: &mut dyn Source, part: &str, shape: [usize; 2]| {
+                Linear::new(source, &name(part), shape, xavier(shape), true)
+            };
+            Block {
+                attention: attention(source, &name("self_attn")),
+                attention_norm: norm(source, &name("self_attn_layer_norm")),
+                cross: (side == "decoder").then(|| Cross {
+                    attention: attention(source, &name("encoder_attn")),
+                    norm: norm(source, &name("encoder_attn_layer_norm")),
+                }),
+                mlp_in: linear(source, "fc1", [mlp_width, width]),
+                mlp_out: linear(source, "fc2", [width, mlp_width]),
+                mlp_norm: norm(source, &name("final_layer_norm")),
+            }
+        };
+        Self {
+            blocks: (0..layers).map(|layer| block(source, layer)).collect(),
+            norm: layout
+                .pre_norm
+                .then(|| norm(source, &format!("model.{side}.layer_norm"))),
+        }
+    }
+
+    fn finish(&self, x: Tensor<2>) -> Tensor<2> {
+        match &self.norm {
+            Some(norm) => norm.forward(x),
+            None => x,
+        }
+    }
+}
+
+impl LanguageModel for Transformer {
+    fn encode(&self, source: &Sources, dropout_seed: Option<Seed>) -> Encoded {
+        let [batch, seq] = source.tokens.dims();
+        let pass = Pass::Whole {
+            dropout: dropout_seed,
+            encoded: None,
+        };
+        let drop = |site: &str, layer: usize| pass.drop(site, layer, self.dropout);
+        let scoring = Scoring {
+            causal: None,
+            lengths: Some(&source.lengths),
+            ..Scoring::causal(self.heads, 0)
+        };
+        let x = self.embed(source.tokens.clone(), 0);
+        let mut x = dropout(x, drop("encoder_embedding", 0));
+        for (layer, block) in self.encoder.blocks.iter().enumerate() {
+            x = self.around(x, &block.attention_norm, |x| {
+                let packed = block.attention.packed(x);
+                let mixed = scored_attention(packed, self.heads, seq, &scoring, drop("encoder_attention", layer));
+                dropout(block.attention.out(mixed), drop("encoder_attention_out", layer))
+            });
+            x = self.around(x, &block.mlp_norm, |x| {
+                dropout(self.mlp(block, x), drop("encoder_mlp_out", layer))
+            });
+        }
+        Encoded {
+            hidden: self.encoder.finish(x),
+            batch,
+            lengths: source.lengths.clone(),
+        }
+    }
+
+    fn begin(&self, encoded: &Encoded, cache: &mut Cache) {
+        for (layer, block) in self.decoder.blocks.iter().enumerate() {
+            let cross = block.cross.as_ref().expect("a decoder attends to its encoder");
+            cache.remember(
+                layer,
+                cross
+                    .attention
+                    .keys_values(encoded.hidden.clone(), self.heads, encoded.batch),
+            );
+        }
+    }
+
+    fn hidden(&self, tokens: Tensor<2, Int>, mut pass: Pass<'_>) -> Tensor<2> {
+        let [_, seq] = tokens.dims();
+        let x = self.embed(tokens, pass.start());
+        let mut x = dropout(x, pass.drop("embedding", 0, self.dropout));
+        for (layer, block) in self.decoder.blocks.iter().enumerate() {
+            x = self.around(x, &block.attention_norm, |x| {
+                let packed = block.attention.packed(x);
+                let drop = pass.drop("attention", layer, self.dropout);
+                let mixed = match &mut pass {
+                    Pass::Whole { .. } => attention(packed, self.heads, seq, drop),
+                    Pass::Cached { cache } => cached_attention(packed, self.heads, cache.layer(layer)),
+                };
+                let mixed = block.attention.out(mixed);
+                dropout(mixed, pass.drop("attention_out", layer, self.dropout))
+            });
+            let cross = block.cross.as_ref().expect("a decoder attends to its encoder");
+            let (keys_values, lengths) = pass.crossed(layer, |encoded| {
+                cross
+                    .attention
+                    .keys_values(encoded.hidden.clone(), self.heads, encoded.batch)
+            });
+            let scoring = Scoring {
+                causal: None,
+                lengths: lengths.as_deref(),
+                ..Scoring::causal(self.heads, 0)
+            };
+            x = self.around(x, &cross.norm, |x| {
+                let drop = pass.drop("cross_attention", layer, self.dropout);
+                let queries = cross.attention.queries(x);
+                let mixed = cross_attention(queries, keys_values, self.heads, &scoring, drop);
+                let mixed = cross.attention.out(mixed);
+                dropout(mixed, pass.drop("cross_attention_out", layer, self.dropout))
+            });
+            x = self.around(x, &block.mlp_norm, |x| {
+                dropout(self.mlp(block, x), pass.drop("mlp_out", layer, self.dropout))
+            });
+        }
+        self.decoder.finish(x)
+    }
+
+    fn output(&self) -> &Weight {
+        self.output.as_ref().unwrap_or(&self.tokens)
+    }
+}
+
+/// Reads the `config.json` of a Marian (norms after) or a Pegasus (norms before).
+pub(super) fn config(fields: &Fields, pre_norm: bool) -> Result<ModelConfig, ModelError> {
+    let function = match fields.get("activation_function") {
+        Some(_) => fields.text("activation_function")?,
+        None => "gelu".into(),
+    };
+    let Some(activation) = Activation::named(&function) else {
+        return Err(fields.error(format!(
+            "`activation_function` is `{function}`, which fragua does not have"
+        )));
+    };
+    fields.only("share_encoder_decoder_embeddings", &json!(true))?;
+    let same = |encoder: &str, decoder: &str| {
+        let count = fields.count(encoder)?;
+        match fields.count_or(decoder, Some(count))? {
+            other if other == count => Ok(count),
+            other => Err(fields.error(format!(
+                "`{encoder}` is {count} and `{decoder}` {other}; fragua computes both sides with the same"
+            ))),
+        }
+    };
+    let (width, heads) = (
+        fields.count("d_model")?,
+        same("encoder_attention_heads", "decoder_attention_heads")?,
+    );
+    if width % heads != 0 || width % 2 != 0 {
+        return Err(fields.error(format!("{heads} heads do not divide a width of {width}, or it is odd")));
+    }
+    let layers = fields.count("encoder_layers")?;
+    let special = fields.special()?;
+    let start = fields
+        .id("decoder_start_token_id")?
+        .or(special.pad)
+        .ok_or_else(|| fields.error("`decoder_start_token_id` is missing"))?;
+    Ok(ModelConfig {
+        layout: Layout::Transformer(TransformerLayout {
+            decoder_layers: fields.count_or("decoder_layers", Some(layers))?,
+            pre_norm,
+            activation,
+            scaled_embedding: fields.flag_or("scale_embedding", false)?,
+            start,
+        }),
+        vocab_size: fields.count("vocab_size")?,
+        layers,
+        heads,
+        kv_heads: heads,
+        head_width: width / heads,
+        width,
+        mlp_width: same("encoder_ffn_dim", "decoder_ffn_dim")?,
+        context: fields.count_or("max_position_embeddings", Some(1024))?,
+        dropout: fields.float_or("dropout", 0.1)?,
+        tied_embeddings: fields.flag_or("tie_word_embeddings", true)?,
+        norm_epsilon: 1e-5,
+        rope_theta: 10_000.0,
+        special,
+    })
+}
+
+/// Writes what is particular to Marian or Pegasus.
+pub(super) fn to_json(config: &ModelConfig, layout: TransformerLayout) -> Map<String, Value> {
+    let (class, name) = match layout.pre_norm {
+        true => ("PegasusForConditionalGeneration", "pegasus"),
+        false => ("MarianMTModel", "marian"),
+    };
+    let Value::Object(object) = json!({
+        "architectures": [class],
+        "model_type": name,
+        "activation_dropout": 0.0,
+        "activation_function": layout.activation.name(),
+        "attention_dropout": config.dropout,
+        "d_model": config.width,
+        "decoder_attention_heads": config.heads,
+        "decoder_ffn_dim": config.mlp_width,
+        "decoder_layers": layout.decoder_layers,
+        "decoder_start_token_id": layout.start,
+        "dropout": config.dropout,
+        "encoder_attention_heads": config.heads,
+        "encoder_ffn_dim": config.mlp_width,
+        "encoder_layers": config.layers,
+        "forced_eos_token_id": Value::Null,
+        "init_std": 0.02,
+        "is_encoder_decoder": true,
+        "max_position_embeddings": config.context,
+        "num_hidden_layers": config.layers,
+        "scale_embedding": layout.scaled_embedding,
+    }) else {
+        unreachable!("an object was written")
+    };
+    object
+}
