@@ -89,11 +89,11 @@ impl Coordinator<'_> {
         }
     }
 
-    /// Another run works on the same thing: says so once, and looks again later.
+    /// Another run works on the same thing: says so once, and looks again later. Between taking a lock
+    /// and writing its name, a holder cannot be named yet: the next look tells.
     fn wait_for(&mut self, index: usize, mut due: Due, holder: Option<&Holder>) {
-        if !due.told {
+        if let Some(holder) = holder.filter(|_| !due.told) {
             due.told = true;
-            let holder = holder.map_or_else(|| "another process".into(), ToString::to_string);
             self.tell(&RunEvent::Waiting {
                 instance: due.decision.planned.name.clone(),
                 message: format!("{holder} is making the same thing; its result will be taken"),
