@@ -27,14 +27,16 @@ const WARM: u64 = 5;
 
 /// Model settings, vocabulary, and sequences and tokens of a micro-batch.
 fn configuration(name: &str) -> (Value, usize, [usize; 2]) {
-    let model = |architecture: &str, layers: usize, heads: usize, width: usize, context: usize| {
-        json!({"architecture": architecture, "layers": layers, "heads": heads, "width": width, "context": context})
+    let model = |architecture: &str, [layers, heads, width, context]: [usize; 4]| {
+        let mut settings = json!({"layers": layers, "heads": heads, "width": width, "context": context});
+        settings["architecture"] = architecture.into();
+        settings
     };
     match name {
-        "nanogpt-cpu" => (model("gpt2", 4, 4, 128, 64), 65, [12, 64]),
-        "nanogpt-10m" => (model("gpt2", 6, 6, 384, 256), 65, [8, 256]),
-        "vocab-4096" => (model("gpt2", 4, 4, 128, 128), 4096, [16, 128]),
-        "llama-15m" => (model("llama", 6, 6, 288, 256), 32_000, [4, 256]),
+        "nanogpt-cpu" => (model("gpt2", [4, 4, 128, 64]), 65, [12, 64]),
+        "nanogpt-10m" => (model("gpt2", [6, 6, 384, 256]), 65, [8, 256]),
+        "vocab-4096" => (model("gpt2", [4, 4, 128, 128]), 4096, [16, 128]),
+        "llama-15m" => (model("llama", [6, 6, 288, 256]), 32_000, [4, 256]),
         _ => panic!("no configuration {name}: nanogpt-cpu, nanogpt-10m, vocab-4096, llama-15m"),
     }
 }
@@ -57,7 +59,10 @@ impl Source for &mut Tokens {
 }
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
     let [name, updates] = arguments.as_slice() else {
         panic!("NAME UPDATES");
     };
@@ -66,7 +71,11 @@ fn main() {
     let settings: ModelSettings = serde_json::from_value(settings).unwrap();
     let spec = DeviceSpec::CPU;
     let device = spec.open().unwrap().autodiff();
-    let model = Model::init(&settings.config(vocabulary, SpecialIds::default()), Seed::root(1), &device);
+    let model = Model::init(
+        &settings.config(vocabulary, SpecialIds::default()),
+        Seed::root(1),
+        &device,
+    );
     let parameters = model.parameters();
 
     let mut numbers = Seed::root(2).rng();
