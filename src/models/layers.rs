@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::init::{Source, Start};
-use super::{Role, Weight};
+use super::{Encoded, Role, Weight};
 use crate::kernels::{Heads, Orientation, by_head, joined_linear, layer_norm, linear, rms_norm};
 
 /// Something with weights, in the order of their declaration.
@@ -207,10 +207,9 @@ impl Projections {
     }
 
     /// `[batch, key_value, source, width]` keys and values of what an encoder read.
-    pub(super) fn keys_values(&self, encoded: Tensor<2>, heads: Heads, batch: usize) -> (Tensor<4>, Tensor<4>) {
-        let keys = self.key.forward(encoded.clone());
-        let values = self.value.forward(encoded);
-        (by_head(keys, heads, batch), by_head(values, heads, batch))
+    pub(super) fn keys_values(&self, encoded: &Encoded, heads: Heads) -> (Tensor<4>, Tensor<4>) {
+        let by_head = |side: &Linear| by_head(side.forward(encoded.hidden.clone()), heads, encoded.batch);
+        (by_head(&self.key), by_head(&self.value))
     }
 
     pub(super) fn out(&self, mixed: Tensor<2>) -> Tensor<2> {

@@ -237,12 +237,7 @@ impl LanguageModel for T5 {
     fn begin(&self, encoded: &Encoded, cache: &mut Cache) {
         for (layer, block) in self.decoder.blocks.iter().enumerate() {
             let cross = block.cross.as_ref().expect("a decoder attends to its encoder");
-            cache.remember(
-                layer,
-                cross
-                    .attention
-                    .keys_values(encoded.hidden.clone(), self.heads, encoded.batch),
-            );
+            cache.remember(layer, cross.attention.keys_values(encoded, self.heads));
         }
     }
 
@@ -264,11 +259,8 @@ impl LanguageModel for T5 {
             let cross = block.cross.as_ref().expect("a decoder attends to its encoder");
             let queries = cross.attention.queries(cross.norm.forward(x.clone()));
             let drop = pass.drop("cross_attention", layer, self.dropout);
-            let (keys_values, lengths) = pass.crossed(layer, |encoded| {
-                cross
-                    .attention
-                    .keys_values(encoded.hidden.clone(), self.heads, encoded.batch)
-            });
+            let (keys_values, lengths) =
+                pass.crossed(layer, |encoded| cross.attention.keys_values(encoded, self.heads));
             let scoring = Scoring {
                 scale: 1.0,
                 bias: None,

@@ -233,12 +233,7 @@ impl LanguageModel for Transformer {
     fn begin(&self, encoded: &Encoded, cache: &mut Cache) {
         for (layer, block) in self.decoder.blocks.iter().enumerate() {
             let cross = block.cross.as_ref().expect("a decoder attends to its encoder");
-            cache.remember(
-                layer,
-                cross
-                    .attention
-                    .keys_values(encoded.hidden.clone(), self.heads, encoded.batch),
-            );
+            cache.remember(layer, cross.attention.keys_values(encoded, self.heads));
         }
     }
 
@@ -258,11 +253,8 @@ impl LanguageModel for Transformer {
                 dropout(mixed, pass.drop("attention_out", layer, self.dropout))
             });
             let cross = block.cross.as_ref().expect("a decoder attends to its encoder");
-            let (keys_values, lengths) = pass.crossed(layer, |encoded| {
-                cross
-                    .attention
-                    .keys_values(encoded.hidden.clone(), self.heads, encoded.batch)
-            });
+            let (keys_values, lengths) =
+                pass.crossed(layer, |encoded| cross.attention.keys_values(encoded, self.heads));
             let scoring = Scoring {
                 causal: None,
                 lengths: lengths.as_deref(),
