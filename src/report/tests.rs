@@ -1,6 +1,6 @@
 //! Tests of the report as a whole, over an experiment that is made up but scored for real.
 //!
-//! To look at its page: `FRAGUA_REPORT_OUT=/tmp/report cargo test --release --lib report::`.
+//! To look at its pages: `FRAGUA_REPORT_OUT=/tmp/report cargo test --release --lib report::` (`en/`, `es/`).
 
 use std::path::{Path, PathBuf};
 
@@ -257,13 +257,24 @@ fn options() -> Options {
     }
 }
 
+/// Where a page is written: below FRAGUA_REPORT_OUT if that is set, to be looked at after the test.
+fn to_look_at(name: &str, instead: &tempfile::TempDir) -> PathBuf {
+    let folder = std::env::var_os("FRAGUA_REPORT_OUT").map(|out| PathBuf::from(out).join(name));
+    let folder = folder.unwrap_or_else(|| instead.path().to_owned());
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
 #[test]
 fn the_same_material_gives_the_same_bytes() {
     let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let out = std::env::var_os("FRAGUA_REPORT_OUT").map_or(one.path().to_owned(), PathBuf::from);
-    std::fs::create_dir_all(&out).unwrap();
+    let out = to_look_at("en", &one);
     let first = experiment("").write(&options(), &out);
     assert_eq!(first, experiment("").write(&options(), other.path()));
+    for table in ["scores.parquet", "samples.parquet", "paired.parquet"] {
+        let bytes = |folder: &Path| std::fs::read(folder.join(table)).unwrap();
+        assert_eq!(bytes(&out), bytes(other.path()), "{table}");
+    }
     let [page, scores, samples] = first;
     assert!(
         page.contains("tuned · shots 3 has the highest ROUGE‑L"),
@@ -295,7 +306,7 @@ fn spanish_pages_are_spanish() {
             language: Language::Es,
             ..options()
         },
-        out.path(),
+        &to_look_at("es", &out),
     );
     assert!(page.contains("<html lang=\"es\">") && page.contains("tiene el valor más alto de ROUGE‑L, 0,"));
     assert!(scores.contains(",0."), "CSV files keep the decimal point");
