@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod models;
 pub mod pipeline;
 pub mod plan;
+pub mod profile;
 pub mod prompt;
 pub mod quantize;
 pub mod records;

@@ -21,6 +21,7 @@ mod life;
 mod memory;
 mod mutants;
 mod planning;
+mod profile;
 mod records;
 mod report;
 mod score;
