@@ -12,6 +12,7 @@ pub mod data;
 pub mod device;
 pub mod execute;
 pub mod generate;
+pub mod gzip;
 pub mod kernels;
 pub mod layout;
 pub mod metrics;

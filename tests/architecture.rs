@@ -16,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "steps", "report", "records", "execute", "plan", "pipeline", "store", "metrics",
         ],
     ),
-    ("records", &["execute", "plan", "pipeline", "store"]),
+    ("records", &["execute", "plan", "pipeline", "store", "gzip"]),
     (
         "steps",
         &[
@@ -44,7 +44,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("prompt", &["data"]),
     ("report", &["metrics", "layout"]),
     ("metrics", &[]),
-    ("data", &[]),
+    ("data", &["gzip"]),
+    ("gzip", &[]),
     ("store", &[]),
     ("layout", &[]),
     ("device", &[]),

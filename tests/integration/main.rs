@@ -6,6 +6,7 @@ mod bombs;
 mod campaign;
 mod careless;
 mod complaints;
+mod courses;
 mod diagnostics;
 #[cfg(unix)]
 mod disks;
