@@ -39,6 +39,15 @@ impl RelativeBuckets {
         base + (exact + by_logarithm as usize).min(buckets - 1)
     }
 
+    /// A head's term for each distance, of `[buckets, heads]` values: `[heads, 2·reach − 1]` (or `reach`, when
+    /// keys after a query are never seen), the key of the query's own position at column `reach − 1`.
+    pub fn by_distance(&self, table: &[f32], reach: usize) -> Vec<f32> {
+        let heads = table.len() / self.buckets;
+        let after = if self.bidirectional { reach - 1 } else { 0 };
+        let terms = |head: usize| (0..reach + after).map(move |key| table[self.bucket(reach - 1, key) * heads + head]);
+        (0..heads).flat_map(terms).collect()
+    }
+
     /// The terms of queries from position `start` on over keys from position 0 on:
     /// `[buckets, heads]` table → `[1, heads, queries, keys]`.
     pub fn bias(&self, table: Tensor<2>, start: usize, queries: usize, keys: usize) -> Tensor<4> {
@@ -56,14 +65,23 @@ impl RelativeBuckets {
 /// ALiBi (Press et al. 2022) as Falcon has it: each head adds its slope times a key's position, in
 /// bfloat16, divided by `√width` as the scores are: `[1, key_value, group·queries, keys]`.
 pub fn alibi(heads: Heads, queries: usize, keys: usize, device: &Device) -> Tensor<4> {
-    let bfloat = |value: f32| half::bf16::from_f32(value).to_f32();
-    let values: Vec<f32> = slopes(heads.query)
-        .into_iter()
-        .flat_map(|slope| std::iter::repeat_n(bfloat(slope), queries))
-        .flat_map(|slope| (0..keys).map(move |key| bfloat(slope * key as f32) * heads.scale()))
+    let terms = alibi_terms(heads, keys);
+    let values: Vec<f32> = terms
+        .chunks_exact(keys)
+        .flat_map(|head| std::iter::repeat_n(head, queries).flatten().copied())
         .collect();
     let shape = [1, heads.key_value, heads.group() * queries, keys];
     Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+/// The same for each head and key, which are those of every query: `[query, keys]`.
+pub fn alibi_terms(heads: Heads, keys: usize) -> Vec<f32> {
+    let bfloat = |value: f32| half::bf16::from_f32(value).to_f32();
+    slopes(heads.query)
+        .into_iter()
+        .map(bfloat)
+        .flat_map(|slope| (0..keys).map(move |key| bfloat(slope * key as f32) * heads.scale()))
+        .collect()
 }
 
 /// A geometric sequence for a power of two of heads; others take every second one of the next power.

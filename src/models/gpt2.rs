@@ -4,10 +4,12 @@ use burn::tensor::{Int, Tensor};
 use serde_json::{Map, Value, json};
 
 use super::config::{Fields, Layout};
+use super::inference::{self, Decoder, Embedding, Mlp, Network, Order, Positions, Stack};
 use super::init::{DEVIATION, Source, Start, residual_deviation};
 use super::layers::{LayerNorm, parts};
 use super::{LanguageModel, ModelConfig, ModelError, Pass, Role, Weight};
-use crate::kernels::{Heads, Orientation, attention, cached_attention, dropout, embedding, gelu, linear};
+use crate::kernels::inference::Panels;
+use crate::kernels::{Activation, Heads, Orientation, attention, cached_attention, dropout, embedding, gelu, linear};
 
 /// The weights of a GPT-2.
 #[derive(Clone, Debug)]
@@ -71,6 +73,11 @@ impl Product {
             Some(self.bias.value()),
             Orientation::InputOutput,
         )
+    }
+
+    fn compile(&mut self) -> Panels {
+        let dims = self.weight.value().dims();
+        Panels::of(&self.weight.take(), dims, Orientation::InputOutput).with_bias(Some(self.bias.take()))
     }
 }
 
@@ -140,6 +147,42 @@ impl LanguageModel for Gpt2 {
 
     fn output(&self) -> &Weight {
         self.output.as_ref().unwrap_or(&self.tokens)
+    }
+
+    fn compile(&mut self, config: &ModelConfig) -> Network {
+        let (embedding, output) = Embedding::with_output(&mut self.tokens, self.output.as_mut());
+        let blocks = self.blocks.iter_mut().map(|block| inference::Block {
+            attention_norm: block.attention_norm.compile(),
+            attention_in: block.attention_in.compile(),
+            attention_out: block.attention_out.compile(),
+            cross: None,
+            mlp_norm: Some(block.mlp_norm.compile()),
+            mlp: Mlp {
+                inner: block.mlp_in.compile(),
+                activation: Activation::GeluNew,
+                gated: false,
+                out: block.mlp_out.compile(),
+            },
+        });
+        let stack = Stack {
+            blocks: blocks.collect(),
+            norm: Some(self.norm.compile()),
+            heads: self.heads,
+            order: Order::Before,
+            positions: Positions::None,
+            scale: config.attention_heads().scale(),
+            causal: true,
+        };
+        Network {
+            embedding: Embedding {
+                positions: Some(self.positions.take()),
+                ..embedding
+            },
+            decoder: Decoder::Attention(stack),
+            encoder: None,
+            output,
+            output_scale: 1.0,
+        }
     }
 }
 

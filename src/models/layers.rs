@@ -2,8 +2,10 @@
 
 use burn::tensor::Tensor;
 
+use super::inference::{Cross, Norm};
 use super::init::{Source, Start};
 use super::{Encoded, Role, Weight};
+use crate::kernels::inference::Panels;
 use crate::kernels::{Heads, Orientation, by_head, joined_linear, layer_norm, linear, rms_norm};
 
 /// Something with weights, in the order of their declaration.
@@ -97,6 +99,14 @@ impl LayerNorm {
         };
         layer_norm(x, weight, bias, self.epsilon)
     }
+
+    pub(super) fn compile(&mut self) -> Norm {
+        Norm::Layer {
+            weight: self.weight.take(),
+            bias: self.bias.as_mut().map(Weight::take).unwrap_or_default(),
+            epsilon: self.epsilon,
+        }
+    }
 }
 
 /// RMS norm with its weight.
@@ -118,6 +128,13 @@ impl RmsNorm {
 
     pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         rms_norm(x, self.weight.value(), self.epsilon)
+    }
+
+    pub(super) fn compile(&mut self) -> Norm {
+        Norm::Rms {
+            weight: self.weight.take(),
+            epsilon: self.epsilon,
+        }
     }
 }
 
@@ -142,6 +159,35 @@ impl Linear {
     pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let bias = self.bias.as_ref().map(Weight::value);
         linear(x, self.weight.value(), bias, Orientation::OutputInput)
+    }
+
+    /// Several products of one input side by side, all with a bias or none, for inference.
+    pub(super) fn compile<const N: usize>(layers: [&mut Self; N]) -> Panels {
+        let shapes = layers.each_ref().map(|layer| layer.weight.value().dims());
+        let mut panels = Panels::new(shapes[0][1], shapes.iter().map(|[outputs, _]| outputs).sum());
+        let mut biases = Vec::new();
+        let mut output = 0;
+        for layer in layers {
+            for weights in layer.weight.take().chunks_exact(panels.inputs()) {
+                panels.place(output, weights.iter().copied());
+                output += 1;
+            }
+            biases.extend(layer.bias.as_mut().map(Weight::take).unwrap_or_default());
+        }
+        panels.with_bias((!biases.is_empty()).then_some(biases))
+    }
+
+    /// One product whose outputs are put in another order, for inference: the n-th is what `order` says
+    /// there.
+    pub(super) fn compile_as(&mut self, order: &[usize]) -> Panels {
+        let [_, inputs] = self.weight.value().dims();
+        let weights = self.weight.take();
+        let mut panels = Panels::new(inputs, order.len());
+        for (output, &row) in order.iter().enumerate() {
+            panels.place(output, weights[row * inputs..][..inputs].iter().copied());
+        }
+        let bias = self.bias.as_mut().map(Weight::take);
+        panels.with_bias(bias.map(|bias| order.iter().map(|&row| bias[row]).collect()))
     }
 
     /// Several products of one input side by side, all with a bias or none.
@@ -214,5 +260,21 @@ impl Projections {
 
     pub(super) fn out(&self, mixed: Tensor<2>) -> Tensor<2> {
         self.output.forward(mixed)
+    }
+
+    /// `[queries | keys | values]` and the way out, for inference.
+    pub(super) fn compile(&mut self) -> [Panels; 2] {
+        let packed = Linear::compile([&mut self.query, &mut self.key, &mut self.value]);
+        [packed, Linear::compile([&mut self.output])]
+    }
+
+    /// Attention to what an encoder read, for inference.
+    pub(super) fn compile_cross(&mut self, norm: Norm) -> Cross {
+        Cross {
+            norm,
+            queries: Linear::compile([&mut self.query]),
+            keys_values: Linear::compile([&mut self.key, &mut self.value]),
+            out: Linear::compile([&mut self.output]),
+        }
     }
 }

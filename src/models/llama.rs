@@ -5,10 +5,13 @@ use burn::tensor::{Int, Tensor};
 use serde_json::{Map, Value, json};
 
 use super::config::{Fields, Layout, rope_theta};
+use super::inference::{self, Decoder, Embedding, Mlp, Network, Order, Positions, Stack};
 use super::init::{DEVIATION, Source, Start, residual_deviation};
 use super::layers::{Linear, RmsNorm, parts};
 use super::{LanguageModel, ModelConfig, ModelError, Pass, Role, Weight};
-use crate::kernels::{Heads, Rotation, Scaling, attention, cached_attention, dropout, embedding, rotary, swiglu};
+use crate::kernels::{
+    Activation, Heads, Rotation, Scaling, attention, cached_attention, dropout, embedding, rotary, swiglu,
+};
 
 /// What the models of this family differ in.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -170,6 +173,44 @@ impl LanguageModel for Llama {
 
     fn output(&self) -> &Weight {
         self.output.as_ref().unwrap_or(&self.tokens)
+    }
+
+    fn compile(&mut self, config: &ModelConfig) -> Network {
+        let (embedding, output) = Embedding::with_output(&mut self.tokens, self.output.as_mut());
+        let blocks = self.blocks.iter_mut().map(|block| inference::Block {
+            attention_norm: block.attention_norm.compile(),
+            attention_in: Linear::compile([&mut block.query, &mut block.key, &mut block.value]),
+            attention_out: Linear::compile([&mut block.attention_out]),
+            cross: None,
+            mlp_norm: Some(block.mlp_norm.compile()),
+            mlp: Mlp {
+                inner: Linear::compile([&mut block.gate, &mut block.up]),
+                activation: Activation::Silu,
+                gated: true,
+                out: Linear::compile([&mut block.down]),
+            },
+        });
+        let rotation = Rotation {
+            theta: self.theta,
+            start: 0,
+            scaling: self.scaling,
+        };
+        let stack = Stack {
+            blocks: blocks.collect(),
+            norm: Some(self.norm.compile()),
+            heads: self.heads,
+            order: Order::Before,
+            positions: Positions::rotary(rotation, self.heads, config.context),
+            scale: self.heads.scale(),
+            causal: true,
+        };
+        Network {
+            embedding,
+            decoder: Decoder::Attention(stack),
+            encoder: None,
+            output,
+            output_scale: 1.0,
+        }
     }
 }
 

@@ -18,10 +18,12 @@ mod hub_tests;
 mod import;
 #[cfg(test)]
 mod import_tests;
+pub mod inference;
 mod init;
 mod inputs;
 mod layers;
 mod llama;
+pub mod memory;
 mod model;
 mod palm;
 mod rnn;
@@ -38,6 +40,7 @@ pub use error::ModelError;
 pub use files::{WeightFile, write_weights};
 pub use hub::{Hub, HubError, HubModel};
 pub use import::Import;
+pub use inference::Inference;
 pub use inputs::{Inputs, Sources};
 pub use model::Model;
 pub use settings::ModelSettings;
@@ -45,6 +48,7 @@ pub use weight::{Role, Weight};
 
 use burn::tensor::{Int, Tensor};
 
+use self::inference::Network;
 use self::layers::Layer;
 use crate::kernels::Dropout;
 use crate::seed::Seed;
@@ -65,6 +69,9 @@ trait LanguageModel: Layer + Send + Sync {
 
     /// The output layer, `[vocab, width]`: its own, or the token embedding when tied.
     fn output(&self) -> &Weight;
+
+    /// Its form for inference on the CPU, which takes its weights.
+    fn compile(&mut self, config: &ModelConfig) -> Network;
 }
 
 /// What an encoder read.

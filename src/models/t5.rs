@@ -5,6 +5,7 @@ use burn::tensor::{Int, Tensor};
 use serde_json::{Map, Value, json};
 
 use super::config::{Fields, Layout};
+use super::inference::{self, Decoder, Embedding, Network, Order, Positions};
 use super::init::{DEVIATION, Source, Start, residual_deviation};
 use super::layers::{Linear, Projections, RmsNorm, parts};
 use super::{Cache, Encoded, LanguageModel, ModelConfig, ModelError, Pass, Role, Sources, Weight};
@@ -204,6 +205,50 @@ impl Stack {
     }
 }
 
+impl Stack {
+    fn compile(&mut self, config: &ModelConfig, layout: T5Layout, causal: bool) -> inference::Stack {
+        let buckets = RelativeBuckets {
+            buckets: layout.buckets,
+            max_distance: layout.max_distance,
+            bidirectional: !causal,
+        };
+        let heads = config.attention_heads();
+        let blocks = self.blocks.iter_mut().map(|block| {
+            let attention_norm = block.attention_norm.compile();
+            let [attention_in, attention_out] = block.attention.compile();
+            let Mlp { inner, up, out } = &mut block.mlp;
+            inference::Block {
+                attention_norm,
+                attention_in,
+                attention_out,
+                cross: block
+                    .cross
+                    .as_mut()
+                    .map(|cross| cross.attention.compile_cross(cross.norm.compile())),
+                mlp_norm: Some(block.mlp_norm.compile()),
+                mlp: inference::Mlp {
+                    gated: up.is_some(),
+                    inner: match up {
+                        Some(up) => Linear::compile([inner, up]),
+                        None => Linear::compile([inner]),
+                    },
+                    activation: layout.activation,
+                    out: Linear::compile([out]),
+                },
+            }
+        });
+        inference::Stack {
+            blocks: blocks.collect(),
+            norm: Some(self.norm.compile()),
+            heads,
+            order: Order::Before,
+            positions: Positions::relative(buckets, &self.positions.take(), heads, config.context),
+            scale: 1.0,
+            causal,
+        }
+    }
+}
+
 impl LanguageModel for T5 {
     fn encode(&self, source: &Sources, dropout_seed: Option<Seed>) -> Encoded {
         let [batch, seq] = source.tokens.dims();
@@ -285,6 +330,22 @@ impl LanguageModel for T5 {
 
     fn output(&self) -> &Weight {
         self.output.as_ref().unwrap_or(&self.tokens)
+    }
+
+    fn compile(&mut self, config: &ModelConfig) -> Network {
+        let (embedding, output) = Embedding::with_output(&mut self.tokens, self.output.as_mut());
+        let encoder = self.encoder.compile(config, self.layout, false);
+        let decoder = self.decoder.compile(config, self.layout, true);
+        Network {
+            embedding,
+            decoder: Decoder::Attention(decoder),
+            encoder: Some(encoder),
+            output,
+            output_scale: match self.layout.scaled_output {
+                true => (config.width as f32).powf(-0.5),
+                false => 1.0,
+            },
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use serde_json::{Map, Value, json};
 
 use super::config::{Fields, Layout};
+use super::inference::{self, Decoder, Embedding, Mlp, Network, Order, Positions};
 use super::init::{DEVIATION, Source, Start};
 use super::layers::{LayerNorm, Linear, Projections, parts};
 use super::{Cache, Encoded, LanguageModel, ModelConfig, ModelError, Pass, Role, Sources, Weight};
@@ -198,6 +199,40 @@ impl Stack {
     }
 }
 
+impl Stack {
+    fn compile(&mut self, config: &ModelConfig, layout: TransformerLayout, causal: bool) -> inference::Stack {
+        let heads = config.attention_heads();
+        let blocks = self.blocks.iter_mut().map(|block| {
+            let [attention_in, attention_out] = block.attention.compile();
+            inference::Block {
+                attention_norm: block.attention_norm.compile(),
+                attention_in,
+                attention_out,
+                cross: block
+                    .cross
+                    .as_mut()
+                    .map(|cross| cross.attention.compile_cross(cross.norm.compile())),
+                mlp_norm: Some(block.mlp_norm.compile()),
+                mlp: Mlp {
+                    inner: Linear::compile([&mut block.mlp_in]),
+                    activation: layout.activation,
+                    gated: false,
+                    out: Linear::compile([&mut block.mlp_out]),
+                },
+            }
+        });
+        inference::Stack {
+            blocks: blocks.collect(),
+            norm: self.norm.as_mut().map(LayerNorm::compile),
+            heads,
+            order: if layout.pre_norm { Order::Before } else { Order::After },
+            positions: Positions::None,
+            scale: heads.scale(),
+            causal,
+        }
+    }
+}
+
 impl LanguageModel for Transformer {
     fn encode(&self, source: &Sources, dropout_seed: Option<Seed>) -> Encoded {
         let [batch, seq] = source.tokens.dims();
@@ -276,6 +311,24 @@ impl LanguageModel for Transformer {
 
     fn output(&self) -> &Weight {
         self.output.as_ref().unwrap_or(&self.tokens)
+    }
+
+    fn compile(&mut self, config: &ModelConfig) -> Network {
+        let (embedding, output) = Embedding::with_output(&mut self.tokens, self.output.as_mut());
+        Network {
+            embedding: Embedding {
+                scale: match self.layout.scaled_embedding {
+                    true => (config.width as f32).sqrt(),
+                    false => 1.0,
+                },
+                positions: Some(sinusoids(0, config.context, config.width)),
+                ..embedding
+            },
+            encoder: Some(self.encoder.compile(config, self.layout, false)),
+            decoder: Decoder::Attention(self.decoder.compile(config, self.layout, true)),
+            output,
+            output_scale: 1.0,
+        }
     }
 }
 

@@ -2,8 +2,10 @@
 
 use gemm::Parallelism;
 use rayon::prelude::*;
+use serde_json::json;
 
 use super::array::Shared;
+use crate::profile;
 
 /// A strided view of a matrix.
 #[derive(Clone, Copy)]
@@ -63,6 +65,7 @@ pub(crate) enum Target {
 /// `a [m, k] · b [k, n]` into a contiguous `[m, n]`, on all threads.
 pub(crate) fn product(out: &mut [f32], [m, n, k]: [usize; 3], a: Matrix<'_>, b: Matrix<'_>, target: Target) {
     assert!(m * n <= out.len(), "the target holds the product");
+    let _span = profile::span_about("product", "gemm", || json!({"m": m, "n": n, "k": k}));
     let buffer = Shared::new(out);
     let whole = Block {
         buffer,
