@@ -13,7 +13,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "steps", "report", "records", "execute", "plan", "pipeline", "store", "metrics",
+            "steps",
+            "report",
+            "records",
+            "execute",
+            "plan",
+            "pipeline",
+            "store",
+            "metrics",
+            "tokenizer",
         ],
     ),
     ("records", &["execute", "plan", "pipeline", "store", "gzip"]),

@@ -247,6 +247,10 @@ Examples:
     /// Score texts against references, without a pipeline: what sacreBLEU and rouge-score do
     #[command(after_help = super::score::EXAMPLES)]
     Score(Box<super::score::ScoreArguments>),
+
+    /// Show a text's tokens and their numbers
+    #[command(after_help = super::tokenize::EXAMPLES)]
+    Tokenize(super::tokenize::TokenizeArguments),
 }
 
 /// A pipeline file and its parameters.
