@@ -121,7 +121,8 @@ Examples:
   fragua plan lab.yaml --svg > plan.svg
   fragua plan lab.yaml --json | jq -r '.instances[].state'
   fragua plan lab.yaml --set learning_rate=3e-4
-  fragua plan lab.yaml --from tuned     of this step and what depends on it"
+  fragua plan lab.yaml --from tuned     of this step and what depends on it
+  fragua plan lab.yaml --memory         what trainings hold: weights, optimizer, activations .."
     )]
     Plan(PlanArguments),
 
@@ -305,6 +306,10 @@ pub struct PlanArguments {
     /// How many steps would run side by side, for the estimated time
     #[arg(long, value_name = "N", default_value = "1")]
     pub jobs: NonZeroUsize,
+
+    /// Show how much memory each training and each generation holds at most, term by term
+    #[arg(long, conflicts_with_all = ["dot", "mermaid", "svg"])]
+    pub memory: bool,
 
     #[command(flatten)]
     pub picture: PictureArguments,
@@ -493,7 +498,7 @@ pub struct PackArguments {
     /// The run; it must be done
     pub run: String,
 
-    /// The archive to write: .tar or .tar.gz
+    /// The archive to write: .tar, .tar.gz or .tar.zst
     pub file: PathBuf,
 
     /// Pack the rows of datasets as well, not only their digests

@@ -19,6 +19,7 @@ mod markdown;
 mod pack;
 mod parameters;
 mod plan;
+mod plan_memory;
 mod print;
 mod report;
 mod repro;

@@ -6,9 +6,10 @@ use anyhow::Context as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::models::{Hub, HubError, HubModel, Import, ModelError};
+use crate::models::{Hub, HubError, HubModel, Import, ModelConfig, ModelError};
 use crate::step::{
-    ArtifactType, Context, FilePath, Input, Interrupted, Key, KeyError, Kind, Problem, Step, parse_as, schema_of,
+    ArtifactType, Context, FilePath, Input, Interrupted, Key, KeyError, Kind, Outlook, Problem, Prospects, Step,
+    parse_as, schema_of,
 };
 use crate::tokenizer::Tokenizer;
 
@@ -66,6 +67,23 @@ impl ImportModel {
 }
 
 impl Step for ImportModel {
+    fn outlook(&self, _prospects: &Prospects<'_>) -> Outlook {
+        let Some(path) = &self.path else {
+            let unknown = "the shape of a model of a Hub is known once it is downloaded";
+            return Outlook {
+                unknown: Some(unknown.into()),
+                ..Outlook::default()
+            };
+        };
+        let config = Import::at(path.as_path()).and_then(|import| ModelConfig::load(import.dir()));
+        let config = config.ok();
+        Outlook {
+            vocabulary: config.as_ref().map(|config| config.vocab_size),
+            model: config.map(|config| config.to_json()),
+            ..Outlook::default()
+        }
+    }
+
     fn check(&self, _inputs: &[Input]) -> Vec<Problem> {
         let mut problems = Vec::new();
         match (&self.path, &self.hub) {

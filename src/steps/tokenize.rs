@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::data::{rows, splits, text_of};
 use crate::step::{
-    ArtifactType, Context, Dataset, FilePath, Input, Interrupted, Key, KeyError, Kind, Problem, Ref, Step, parse_as,
-    schema_of,
+    ArtifactType, Context, Dataset, FilePath, Input, Interrupted, Key, KeyError, Kind, Outlook, Problem, Prospects,
+    Ref, Step, parse_as, schema_of,
 };
 use crate::tokenizer::{Algorithm, SpecialTokens, Tokenizer, Vocabulary};
 
@@ -102,6 +102,21 @@ impl Tokenize {
 }
 
 impl Step for Tokenize {
+    fn outlook(&self, _prospects: &Prospects<'_>) -> Outlook {
+        let loaded = |path: &FilePath| Tokenizer::open(path.as_path(), &SpecialTokens::default()).ok();
+        let trained = |algorithm: Algorithm| match algorithm {
+            Algorithm::Byte => Some(256 + self.special(algorithm).tokens().len()),
+            _ => self.vocab_size,
+        };
+        let known = self.vocabulary.map(Vocabulary::size);
+        Outlook {
+            vocabulary: known
+                .or_else(|| Some(loaded(self.path.as_ref()?)?.vocab_size()))
+                .or_else(|| trained(self.algorithm?)),
+            ..Outlook::default()
+        }
+    }
+
     fn check(&self, _inputs: &[Input]) -> Vec<Problem> {
         let sources = [self.algorithm.is_some(), self.path.is_some(), self.vocabulary.is_some()];
         if sources.iter().filter(|given| **given).count() != 1 {
@@ -185,7 +200,7 @@ impl Step for Tokenize {
                 algorithm.train(self.vocab_size, &self.special(algorithm), &texts)?
             }
             (None, Some(path), None) => {
-                Tokenizer::open(path.as_path(), &self.special_tokens.clone().unwrap_or_default())?
+                Tokenizer::open(path.as_path(), &self.special_tokens.clone().unwrap_or_default(), None)?
             }
             (None, None, Some(vocabulary)) => vocabulary.tokenizer()?,
             _ => bail!("needs exactly one of `algorithm`, `path` and `vocabulary`"),
