@@ -13,7 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "steps", "report", "records", "execute", "plan", "pipeline", "store", "metrics",
+            "steps", "report", "records", "execute", "plan", "pipeline", "store", "metrics", "generate",
         ],
     ),
     ("records", &["execute", "plan", "pipeline", "store", "gzip"]),
