@@ -493,7 +493,7 @@ pub struct PackArguments {
     /// The run; it must be done
     pub run: String,
 
-    /// The archive to write: .tar or .tar.gz
+    /// The archive to write: .tar, .tar.gz or .tar.zst
     pub file: PathBuf,
 
     /// Pack the rows of datasets as well, not only their digests
