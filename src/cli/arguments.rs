@@ -23,6 +23,7 @@ use crate::report::Language;
   fragua plan lab/pipeline.yaml        what would run, and why
   fragua run lab/pipeline.yaml --set width=256
   fragua score --references ref.txt system.txt
+  fragua chat last:tuned               talk to the model that a step made
 
 Exit codes: 0 done, 1 a step failed, 2 the file or the command line is wrong, 130 interrupted."
 )]
@@ -247,6 +248,10 @@ Examples:
     /// Score texts against references, without a pipeline: what sacreBLEU and rouge-score do
     #[command(after_help = super::score::EXAMPLES)]
     Score(Box<super::score::ScoreArguments>),
+
+    /// Talk to a model: messages in, answers as they are made
+    #[command(after_help = super::chat::EXAMPLES)]
+    Chat(super::chat::ChatArguments),
 
     /// Show a text's tokens and their numbers
     #[command(after_help = super::tokenize::EXAMPLES)]
@@ -555,7 +560,7 @@ fn language(text: &str) -> Result<Language, String> {
     }
 }
 
-fn assignment(text: &str) -> Result<(String, String), String> {
+pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),
         _ => Err("write NAME=VALUE, for example width=256".into()),

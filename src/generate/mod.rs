@@ -8,6 +8,7 @@
 mod beams;
 mod checkpoint;
 mod choosing;
+mod conversation;
 mod decode;
 mod each;
 mod error;
@@ -15,10 +16,13 @@ mod generation;
 mod model;
 mod prompting;
 mod sampling;
+mod speech;
 mod stopping;
+mod watched;
 
 pub use checkpoint::Finished;
 pub use choosing::History;
+pub use conversation::{Answer, Conversation, Manner, Opening};
 pub use decode::{Output, decode, outputs};
 pub use each::each;
 pub use error::GenerateError;

@@ -32,6 +32,7 @@ mod slices;
 mod steps;
 mod summary;
 mod tables;
+mod tokens;
 mod words;
 mod write;
 
@@ -39,7 +40,7 @@ mod write;
 mod tests;
 
 pub use facts::{RUN_FACTS, with_facts};
-pub use material::{Group, Material, ModelCost, Quantized, ReportError, System, Trained};
+pub use material::{Encoded, Group, Material, ModelCost, Quantized, ReportError, System, Trained};
 pub use read::read;
 pub use runs::{IndexedRun, index};
 pub use words::Language;

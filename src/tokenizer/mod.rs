@@ -34,7 +34,7 @@ mod tests;
 #[cfg(test)]
 mod trained_tests;
 
-pub use counts::{Counts, Listed, Statistics};
+pub use counts::Counts;
 pub use error::TokenizerError;
 pub use loaded::Tokenizer;
 pub use source::{files_beside, tokenizer_file};

@@ -5,6 +5,7 @@ mod bombs;
 #[cfg(target_os = "linux")]
 mod campaign;
 mod careless;
+mod chat;
 mod complaints;
 mod courses;
 mod diagnostics;
