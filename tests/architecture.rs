@@ -13,7 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "steps", "report", "records", "execute", "plan", "pipeline", "store", "metrics", "generate",
+            "steps", "report", "records", "execute", "plan", "pipeline", "store", "metrics", "generate", "inspect",
         ],
     ),
     ("records", &["execute", "plan", "pipeline", "store", "gzip"]),
@@ -38,6 +38,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("train", &["models", "kernels", "data"]),
     ("generate", &["models", "tokenizer", "prompt", "data"]),
     ("quantize", &["models", "kernels"]),
+    ("inspect", &["generate", "models", "kernels", "tokenizer", "report"]),
     ("models", &["kernels"]),
     ("kernels", &[]),
     ("tokenizer", &["data"]),

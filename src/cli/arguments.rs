@@ -252,6 +252,10 @@ Examples:
     /// Talk to a model: messages in, answers as they are made
     #[command(after_help = super::chat::EXAMPLES)]
     Chat(super::chat::ChatArguments),
+
+    /// Look inside a model: a page of its attention, its vectors and what it would write next
+    #[command(after_help = super::inspect::EXAMPLES)]
+    Inspect(super::inspect::InspectArguments),
 }
 
 /// A pipeline file and its parameters.
@@ -548,7 +552,7 @@ fn size(text: &str) -> Result<u64, String> {
     crate::pipeline::bytes(text).ok_or_else(|| "write a size such as 8GiB or 500MB".into())
 }
 
-fn language(text: &str) -> Result<Language, String> {
+pub(super) fn language(text: &str) -> Result<Language, String> {
     match text {
         "en" => Ok(Language::En),
         "es" => Ok(Language::Es),
