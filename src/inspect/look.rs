@@ -83,7 +83,7 @@ pub fn look(folder: &Path, device: &Device, question: &Question) -> Result<Inspe
                 None => written(&model, &tokenizer, folder, &read, device)?,
             });
             fits(&model, decoder.len(), "the answer")?;
-            (Some(Sources::of(&[read.clone()], device)), decoder)
+            (Some(Sources::of(std::slice::from_ref(&read), device)), decoder)
         }
     };
     if let Some(token) = read
