@@ -12,9 +12,8 @@ use crate::seed::Seed;
 use crate::tokenizer::Tokenizer;
 
 struct Loaded {
-    model: Model,
+    writer: Writer,
     tokenizer: Tokenizer,
-    device: burn::tensor::Device,
     eos: Vec<u32>,
 }
 
@@ -23,10 +22,9 @@ impl Loaded {
         let device = DeviceSpec::parse("cpu").unwrap().open().unwrap();
         let tokenizer = Tokenizer::load(folder).unwrap();
         Self {
-            model: Model::load(folder, &device).unwrap(),
+            writer: Writer::new(Model::load(folder, &device).unwrap()),
             eos: end_tokens(folder, &tokenizer).unwrap(),
             tokenizer,
-            device,
         }
     }
 
@@ -35,7 +33,7 @@ impl Loaded {
     }
 
     fn outputs(&self, prompt: &[u32], sampling: &Sampling, seed: Seed) -> Vec<Output> {
-        let (cached, before) = Cached::start(&self.model, prompt, sampling.max_new_tokens, &self.device).unwrap();
+        let (cached, before) = self.writer.start(prompt, sampling.max_new_tokens).unwrap();
         let text = |tokens: &[u32]| self.tokenizer.decode(tokens);
         outputs(cached, &before, sampling, &self.eos, &text, seed).unwrap()
     }
@@ -77,7 +75,7 @@ fn greedy_decoding_writes_what_transformers_writes() {
         };
         let output = loaded.decode(&prompt, &sampling, Seed::root(0));
         let before = loaded
-            .model
+            .writer
             .config()
             .decoder_start()
             .map_or(prompt, |start| vec![start]);
@@ -108,7 +106,7 @@ fn four_beams_write_what_transformers_writes() {
         };
         let outputs = loaded.outputs(&prompt, &sampling, Seed::root(0));
         let before = loaded
-            .model
+            .writer
             .config()
             .decoder_start()
             .map_or(prompt, |start| vec![start]);

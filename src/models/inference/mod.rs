@@ -24,3 +24,5 @@ pub(super) use recurrent::{Recurrent, RecurrentBlock};
 pub use sequence::Sequence;
 pub(super) use stack::{Order, Positions, Stack};
 pub use workspace::Workspace;
+
+pub use crate::kernels::inference::logits;

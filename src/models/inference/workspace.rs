@@ -17,6 +17,9 @@ pub struct Workspace {
     pub(super) inner: Vec<f32>,
     pub(super) gated: Vec<f32>,
     pub(super) scores: Vec<f32>,
+    /// Of recurrent layers: the first row of each sequence, and the sequences that go on.
+    pub(super) starts: Vec<usize>,
+    pub(super) going: Vec<usize>,
     /// `[wanted, width]` and `[wanted, vocabulary]`
     pub(super) last: Vec<f32>,
     pub(super) logits: Vec<f32>,
@@ -30,6 +33,13 @@ pub(super) struct Row {
     /// Its place in the sequence.
     pub(super) position: usize,
     pub(super) token: u32,
+}
+
+impl Clone for Workspace {
+    /// Empty buffers: what is in them is of no use to another.
+    fn clone(&self) -> Self {
+        Self::new()
+    }
 }
 
 impl Workspace {
