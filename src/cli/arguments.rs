@@ -23,6 +23,7 @@ use crate::report::Language;
   fragua plan lab/pipeline.yaml        what would run, and why
   fragua run lab/pipeline.yaml --set width=256
   fragua score --references ref.txt system.txt
+  fragua chat last:tuned               talk to the model that a step made
 
 Exit codes: 0 done, 1 a step failed, 2 the file or the command line is wrong, 130 interrupted."
 )]
@@ -101,6 +102,7 @@ pub enum Command {
   fragua run lab.yaml --device cpu --threads 2 --jobs 2
   fragua run lab.yaml --until base      this step and what it needs
   fragua run lab.yaml --force answers   again, although it is known
+  fragua run lab.yaml --profile         and a time line of what took how long
   fragua run lab.yaml --json | tail -1 | jq -r .report
 
 Ctrl-C once stops after the next checkpoint, twice stops now; the same command goes on later.")]
@@ -119,7 +121,8 @@ Examples:
   fragua plan lab.yaml --svg > plan.svg
   fragua plan lab.yaml --json | jq -r '.instances[].state'
   fragua plan lab.yaml --set learning_rate=3e-4
-  fragua plan lab.yaml --from tuned     of this step and what depends on it"
+  fragua plan lab.yaml --from tuned     of this step and what depends on it
+  fragua plan lab.yaml --memory         what trainings hold: weights, optimizer, activations .."
     )]
     Plan(PlanArguments),
 
@@ -245,6 +248,10 @@ Examples:
     /// Score texts against references, without a pipeline: what sacreBLEU and rouge-score do
     #[command(after_help = super::score::EXAMPLES)]
     Score(Box<super::score::ScoreArguments>),
+
+    /// Talk to a model: messages in, answers as they are made
+    #[command(after_help = super::chat::EXAMPLES)]
+    Chat(super::chat::ChatArguments),
 }
 
 /// A pipeline file and its parameters.
@@ -299,6 +306,10 @@ pub struct PlanArguments {
     /// How many steps would run side by side, for the estimated time
     #[arg(long, value_name = "N", default_value = "1")]
     pub jobs: NonZeroUsize,
+
+    /// Show how much memory each training and each generation holds at most, term by term
+    #[arg(long, conflicts_with_all = ["dot", "mermaid", "svg"])]
+    pub memory: bool,
 
     #[command(flatten)]
     pub picture: PictureArguments,
@@ -357,6 +368,11 @@ pub struct RunArguments {
     /// Where reports are written to
     #[arg(long, value_name = "DIR", default_value = "reports")]
     pub reports: PathBuf,
+
+    /// Record what each step does when, operation by operation: a time line for ui.perfetto.dev or
+    /// chrome://tracing, in the run's folder
+    #[arg(long)]
+    pub profile: bool,
 
     /// Give the run a name: `show`, `diff`, .. take it, and `gc` keeps what it needs
     #[arg(long, value_name = "NAME", value_parser = run_name)]
@@ -482,7 +498,7 @@ pub struct PackArguments {
     /// The run; it must be done
     pub run: String,
 
-    /// The archive to write: .tar or .tar.gz
+    /// The archive to write: .tar, .tar.gz or .tar.zst
     pub file: PathBuf,
 
     /// Pack the rows of datasets as well, not only their digests
@@ -540,7 +556,7 @@ fn language(text: &str) -> Result<Language, String> {
     }
 }
 
-fn assignment(text: &str) -> Result<(String, String), String> {
+pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),
         _ => Err("write NAME=VALUE, for example width=256".into()),

@@ -5,6 +5,7 @@
 //! interrupted.
 
 mod arguments;
+mod chat;
 mod completions;
 mod devices;
 mod diff;
@@ -18,6 +19,7 @@ mod markdown;
 mod pack;
 mod parameters;
 mod plan;
+mod plan_memory;
 mod print;
 mod report;
 mod repro;
@@ -69,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Pack(arguments) => pack::run(&global, &arguments),
         Command::Repro(arguments) => repro::run(&global, &arguments),
         Command::Score(arguments) => score::run(&global, &arguments),
+        Command::Chat(arguments) => chat::run(&global, &arguments),
     };
     ExitCode::from(outcome.unwrap_or_else(|error| failure::tell(&error, global.json)))
 }

@@ -28,6 +28,7 @@ pub use cached_attention::{KeyValues, cached_attention, scored_cached_attention}
 pub use cross_entropy::{cross_entropy, linear_cross_entropy, smoothed_cross_entropy};
 pub use dropout::{Dropout, dropout};
 pub use embedding::embedding;
+pub use flex::{Entered, Precision};
 pub use linear::{Orientation, joined_linear, linear};
 pub use norm::{layer_norm, rms_norm};
 pub use position_bias::{RelativeBuckets, alibi, alibi_terms};

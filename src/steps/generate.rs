@@ -14,11 +14,12 @@ use crate::generate::{
     Sampling, Writer, Writing, end_tokens, ids, whole, write, write_rows,
 };
 use crate::models;
+use crate::models::memory::generation;
 use crate::prompt::Template;
 use crate::seed::Seed;
 use crate::step::{
-    ArtifactType, Context, Dataset, Input, Interrupted, Key, KeyError, Kind, Model, Needs, Problem, Ref, Step,
-    parse_as, schema_of,
+    ArtifactType, Context, Dataset, Input, Interrupted, Key, KeyError, Kind, Model, Needs, Outlook, Problem, Prospects,
+    Ref, Step, parse_as, schema_of,
 };
 use crate::tokenizer::Tokenizer;
 
@@ -69,6 +70,25 @@ impl Step for Generate {
         problems.extend(self.prompt.problems(inputs));
         problems.extend(whole("data", &self.data, inputs));
         problems
+    }
+
+    fn outlook(&self, prospects: &Prospects<'_>) -> Outlook {
+        let config = super::outlook::config(prospects, self.model.text());
+        let memory = config.map(|config| {
+            // a sequence a thread, of as many tokens as the context has room for
+            let threads = prospects.threads as u64;
+            generation(&config, threads, config.context as u64, threads)
+        });
+        match memory {
+            Ok(memory) => Outlook {
+                memory: Some(memory),
+                ..Outlook::default()
+            },
+            Err(unknown) => Outlook {
+                unknown: Some(unknown),
+                ..Outlook::default()
+            },
+        }
     }
 
     fn key(&self, key: &mut Key) -> Result<(), KeyError> {

@@ -1,17 +1,24 @@
 //! Tokenizers: trained, loaded, or taken from a published vocabulary, always as the `tokenizer.json`
 //! and `tokenizer_config.json` that Hugging Face reads.
 //!
-//! One file a source: [`train`] (byte-level BPE, characters, bytes), [`tiktoken`] (the GPT-2 to
-//! GPT-4o vocabularies). [`Tokenizer`] is what the others use.
+//! One file a source: [`train`] (byte-level BPE, unigram, WordPiece, characters, bytes), [`tiktoken`] (the GPT-2 to
+//! GPT-4o vocabularies, and files of that format), `sentencepiece` (the models of T5, Llama and others).
+//! [`Tokenizer`] is what the others use.
 
+mod base64;
 mod bpe;
 mod bytes;
 mod char;
 mod error;
 mod fast;
 mod format;
+mod hash;
 mod loaded;
+mod sentencepiece;
+mod source;
 mod special;
+mod unigram;
+mod wordpiece;
 mod words;
 
 pub mod tiktoken;
@@ -19,9 +26,12 @@ pub mod train;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trained_tests;
 
 pub use error::TokenizerError;
 pub use loaded::Tokenizer;
+pub use source::{files_beside, tokenizer_file};
 pub use special::SpecialTokens;
 pub use tiktoken::Vocabulary;
-pub use train::Algorithm;
+pub use train::{Algorithm, Training};

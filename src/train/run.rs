@@ -14,6 +14,7 @@ use super::pace::{Pace, thousands};
 use super::record::{Progress, Summary};
 use super::settings::{Plan, TrainSettings};
 use crate::models::{Model, Weight};
+use crate::profile;
 use crate::step::{Context, Interrupted};
 
 /// A training: what to train, on what, how.
@@ -47,6 +48,8 @@ pub struct Outcome {
     pub metrics: String,
     /// `training.json`.
     pub summary: Summary,
+    /// Tokens a second in this process, evaluations and checkpoints left out; for the screen only.
+    pub tokens_per_second: f64,
 }
 
 /// How often a checkpoint is made when the settings do not say.
@@ -94,6 +97,7 @@ struct Training<'a> {
 
 impl Training<'_> {
     fn start(mut task: Task<'_>) -> Result<Training<'_>, TrainError> {
+        precision_is_had(&task)?;
         let plan = task.settings.plan(task.source.updates_an_epoch(), task.learning_rate);
         let mut optimizer = AdamW::new(&task.model, task.settings, task.place);
         let folder = &task.context.checkpoints;
@@ -119,7 +123,9 @@ impl Training<'_> {
     fn update(&mut self) -> Result<(), TrainError> {
         let number = self.progress.update;
         let rate = self.plan.schedule.rate(number);
+        let data = profile::span("phase", "data");
         let batches = self.task.source.update(number);
+        drop(data);
         let counted: u64 = batches.iter().map(Batch::counted).sum();
         let tokens: u64 = batches.iter().map(|batch| batch.tokens).sum();
         let dropout = self.task.context.seed().child("dropout").child(number);
@@ -128,12 +134,17 @@ impl Training<'_> {
         let mut loss = 0.0;
         let mut gradients: Option<Gradients> = None;
         for (index, batch) in batches.iter().enumerate() {
+            let forward = profile::span("phase", "forward");
             let (inputs, targets) = batch.tensors(&device);
             let smoothing = self.task.settings.label_smoothing;
             let dropout = Some(dropout.child(index));
+            let precision = self.task.settings.precision.of_products().enter();
             let summed = self.task.model.smoothed_loss(inputs, targets, smoothing, dropout);
+            drop(precision);
             // a share of the whole update's mean: micro-batches of unequal size weigh by their tokens
             let share = summed.div_scalar(counted as f64);
+            drop(forward);
+            let _backward = profile::span("phase", "backward");
             let backward = share.backward();
             loss += scalar("the loss", share.without_autodiff())?;
             let new = Gradients::take(&self.task.model, backward, self.task.place)?;
@@ -143,12 +154,14 @@ impl Training<'_> {
             });
         }
         let gradients = gradients.expect("an update has a micro-batch");
+        let optimizer = profile::span("phase", "optimizer");
         let norm = gradients.norm()?;
         self.must_be_finite("loss", loss)?;
         self.must_be_finite("gradient norm", norm)?;
         let clip = self.task.settings.clip;
         let scale = if clip > 0.0 && norm > clip { clip / norm } else { 1.0 };
         self.optimizer.update(&mut self.task.model, gradients, scale, rate)?;
+        drop(optimizer);
 
         let progress = &mut self.progress;
         progress.update += 1;
@@ -201,6 +214,7 @@ impl Training<'_> {
         let Some(split) = &self.task.validation else {
             return Ok(());
         };
+        let _evaluation = profile::span("phase", "evaluation");
         let started = Instant::now();
         let (done, total) = (self.progress.update, self.plan.updates);
         self.task.context.progress(done, total, "updates", "validating");
@@ -230,6 +244,7 @@ impl Training<'_> {
     }
 
     fn checkpoint(&mut self) -> Result<(), TrainError> {
+        let _checkpoint = profile::span("phase", "checkpoint");
         let started = Instant::now();
         let folder = &self.task.context.checkpoints;
         let best = self.best.as_deref();
@@ -248,8 +263,24 @@ impl Training<'_> {
             best: self.best.unwrap_or_else(|| last.clone()),
             last,
             metrics: self.progress.metrics,
+            tokens_per_second: self.pace.average(),
         }
     }
+}
+
+/// Whether the device computes in the precision that is asked for; a warning where that is slow.
+fn precision_is_had(task: &Task<'_>) -> Result<(), TrainError> {
+    let precision = task.settings.precision.of_products();
+    if precision != crate::kernels::Precision::F32 && task.place == Place::Device {
+        return Err(TrainError::Precision);
+    }
+    if !precision.is_native() {
+        task.context.warn(
+            "this processor has no AVX512_BF16: products are rounded to bf16 and computed in f32, which is slower than \
+             `precision: f32`",
+        );
+    }
+    Ok(())
 }
 
 /// Lets a model's weights collect gradients, or compute without remembering how.

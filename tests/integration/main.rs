@@ -5,7 +5,9 @@ mod bombs;
 #[cfg(target_os = "linux")]
 mod campaign;
 mod careless;
+mod chat;
 mod complaints;
+mod courses;
 mod diagnostics;
 #[cfg(unix)]
 mod disks;
@@ -20,6 +22,7 @@ mod life;
 mod memory;
 mod mutants;
 mod planning;
+mod profile;
 mod records;
 mod report;
 mod score;

@@ -6,10 +6,15 @@
 //! fixed order, so that results do not depend on the number of threads.
 
 mod array;
+#[cfg(target_arch = "x86_64")]
+mod bf16;
+mod precision;
 mod product;
 mod simd;
 
 pub(super) use array::{Array, Shared, buffer};
+pub(super) use precision::product_in;
+pub use precision::{Entered, Precision};
 pub(super) use product::{Block, Matrix, Target, product, product_here};
 pub(super) use simd::{exp, largest, sum, sum_pairs, tanh, vectorized};
 
@@ -19,8 +24,10 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::{Autodiff, Flex};
 use burn::tensor::{DType, Tensor};
+use serde_json::json;
 
 use crate::device::is_cpu;
+use crate::profile;
 
 /// An operation on contiguous f32 arrays, with its derivative.
 pub(super) trait Fused<const N: usize>: Clone + std::fmt::Debug + Send + 'static {
@@ -44,6 +51,7 @@ pub(super) fn run<const N: usize, const D: usize, O: Fused<N>>(operation: O, inp
     const ON_CPU: &str = "callers ask `applies` first";
     if !inputs.iter().any(Tensor::is_autodiff) {
         let inputs = inputs.map(|input| Array::contiguous(input.try_into_primitive::<Flex>().expect(ON_CPU)));
+        let _span = span::<O, N>("forward", &inputs);
         let (output, _) = operation.forward(inputs, false);
         return Tensor::from_primitive::<Flex>(output.into_primitive());
     }
@@ -62,6 +70,7 @@ pub(super) fn run<const N: usize, const D: usize, O: Fused<N>>(operation: O, inp
     let Ok(nodes) = nodes.try_into() else {
         unreachable!("as many as came in")
     };
+    let _span = span::<O, N>("forward", &arrays);
     let step = Step(operation.clone());
     let output = match step.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(prepared) => {
@@ -71,6 +80,15 @@ pub(super) fn run<const N: usize, const D: usize, O: Fused<N>>(operation: O, inp
         OpsKind::UnTracked(prepared) => prepared.finish(operation.forward(arrays, false).0.into_primitive()),
     };
     Tensor::from_primitive::<Tracked>(output)
+}
+
+/// An operation on the time line, under its file's and its type's name.
+fn span<O, const N: usize>(pass: &'static str, arrays: &[Array; N]) -> Option<profile::Span> {
+    let name = std::any::type_name::<O>().trim_start_matches("fragua::kernels::");
+    profile::span_about("kernel", name, || {
+        let shapes: Vec<_> = arrays.iter().map(Array::shape).collect();
+        json!({"pass": pass, "shapes": shapes})
+    })
 }
 
 type Tracked = Autodiff<Flex, NoCheckpointing>;
@@ -83,6 +101,7 @@ impl<const N: usize, O: Fused<N>> Backward<Flex, N> for Step<O> {
 
     fn backward(self, ops: Ops<Self::State, N>, gradients: &mut Gradients, _: &mut Checkpointer) {
         let gradient = Array::contiguous(gradients.consume::<Flex>(&ops.node));
+        let _span = span::<O, 1>("backward", std::array::from_ref(&gradient));
         let wanted = ops.parents.each_ref().map(Option::is_some);
         let results = self.0.backward(ops.state, gradient, wanted);
         for (parent, result) in ops.parents.into_iter().zip(results) {

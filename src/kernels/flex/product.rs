@@ -2,8 +2,10 @@
 
 use gemm::Parallelism;
 use rayon::prelude::*;
+use serde_json::json;
 
 use super::array::Shared;
+use crate::profile;
 
 /// A strided view of a matrix.
 #[derive(Clone, Copy)]
@@ -32,16 +34,25 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    fn holds(&self, rows: usize, columns: usize) -> bool {
+    pub(super) fn holds(&self, rows: usize, columns: usize) -> bool {
         rows * columns == 0 || (rows - 1) * self.row + (columns - 1) * self.column < self.values.len()
     }
 
     /// The view from a row and a column on.
-    fn from(self, row: usize, column: usize) -> Self {
+    pub(crate) fn from(self, row: usize, column: usize) -> Self {
         Self {
             values: &self.values[row * self.row + column * self.column..],
             ..self
         }
+    }
+
+    pub(super) fn values(&self) -> &'a [f32] {
+        self.values
+    }
+
+    /// From one row to the next, and from one column to the next.
+    pub(super) fn strides(&self) -> (usize, usize) {
+        (self.row, self.column)
     }
 }
 
@@ -63,6 +74,7 @@ pub(crate) enum Target {
 /// `a [m, k] · b [k, n]` into a contiguous `[m, n]`, on all threads.
 pub(crate) fn product(out: &mut [f32], [m, n, k]: [usize; 3], a: Matrix<'_>, b: Matrix<'_>, target: Target) {
     assert!(m * n <= out.len(), "the target holds the product");
+    let _span = profile::span_about("product", "gemm", || json!({"m": m, "n": n, "k": k}));
     let buffer = Shared::new(out);
     let whole = Block {
         buffer,
