@@ -8,10 +8,10 @@ use rand_chacha::ChaCha8Rng;
 
 use super::decode::{Output, ended, sequence_seed};
 use super::probabilities::log_probability;
-use super::writer::{PIECE, known};
+use super::writer::known;
 use super::{Candidates, GenerateError, History, Sampling, Writer, each, outputs};
 use crate::models::Inference;
-use crate::models::inference::{Feed, Sequence, Workspace};
+use crate::models::inference::{Feed, PIECE, SIDE_BY_SIDE, Sequence, Workspace, room_for_sequences};
 use crate::seed::Seed;
 
 /// The rows that are to be written, and what becomes of their outputs.
@@ -77,16 +77,12 @@ pub struct Writing<'a> {
     pub text: &'a (dyn Fn(&[u32]) -> String + Sync),
 }
 
-/// The most rows that are written side by side by one worker.
-const SIDE_BY_SIDE: usize = 64;
 /// The least that are worth a worker of their own where the weights are larger than a cache.
 const FEW: usize = 16;
 /// Weights of fewer bytes than this lie in a core's cache.
 const SMALL: usize = 8 << 20;
 /// Sequences beside a small model that lie in a core's cache with it, in bytes.
 const CACHE: usize = 1 << 20;
-/// What sequences may hold besides the model, in bytes; half of the model where that is more.
-const MEMORY: usize = 512 << 20;
 
 /// Writes what follows the prompts of `count` rows on up to `threads` threads; gives what became of
 /// them, in their order.
@@ -160,7 +156,7 @@ fn side_by_side<R: Rows>(
         failed: AtomicUsize::new(usize::MAX),
         results: Mutex::new((0..count).map(|_| None).collect()),
         width: near.clamp(8, SIDE_BY_SIDE).min(count.div_ceil(workers).max(1)),
-        memory: MEMORY.max(weights / 2) / workers,
+        memory: room_for_sequences(weights) / workers,
     };
     std::thread::scope(|scope| {
         for worker in 0..workers {

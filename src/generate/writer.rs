@@ -4,7 +4,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::{GenerateError, NextToken};
 use crate::device::is_cpu;
-use crate::models::inference::{Feed, Sequence, Workspace};
+use crate::models::inference::{Feed, PIECE, Sequence, Workspace};
 use crate::models::{Cache, Inference, Model, ModelConfig, Sources};
 
 /// A model that writes: on a CPU laid out for inference, elsewhere as it is.
@@ -188,6 +188,3 @@ impl NextToken for Cached<'_> {
         Ok(())
     }
 }
-
-/// Tokens of a prompt that are read in one pass.
-pub(super) const PIECE: usize = 128;

@@ -75,7 +75,7 @@ impl Step for Generate {
     fn outlook(&self, prospects: &Prospects<'_>) -> Outlook {
         let config = super::outlook::config(prospects, self.model.text());
         let memory = config.map(|config| {
-            // a sequence a thread, of as many tokens as the context has room for
+            // a worker a thread, sequences of as many tokens as the context has room for
             let threads = prospects.threads as u64;
             generation(&config, threads, config.context as u64, threads)
         });

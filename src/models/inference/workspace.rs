@@ -2,6 +2,19 @@
 
 use rayon::prelude::*;
 
+/// The most sequences that a worker writes side by side.
+pub const SIDE_BY_SIDE: usize = 64;
+
+/// Tokens of prompts that it reads in one pass beside them.
+pub const PIECE: usize = 128;
+
+/// What the sequences of all workers may hold, in bytes, beside a model of so many: one sequence each they
+/// may hold always.
+pub fn room_for_sequences(weights: usize) -> usize {
+    const LEAST: usize = 512 << 20;
+    LEAST.max(weights / 2)
+}
+
 /// Buffers for passes, which grow to the largest and are then reused: a worker has one.
 #[derive(Debug, Default)]
 pub struct Workspace {
