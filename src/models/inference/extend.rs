@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::workspace::{Row, Workspace, room};
-use super::{Embedding, Recurrent, Sequence, Stack};
+use super::{Block, Embedding, Recurrent, RecurrentBlock, Sequence, Stack};
 use crate::kernels::inference::{Attended, Panels, Target, rows};
 use crate::models::ModelConfig;
 
@@ -80,6 +80,18 @@ impl Inference {
                 Sequence::recurrent(recurrent.blocks.len(), recurrent.cell, self.config.width, capacity)
             }
         }
+    }
+
+    /// The bytes of the weights that each pass reads.
+    pub fn weight_bytes(&self) -> usize {
+        let layers: usize = match &self.network.decoder {
+            Decoder::Attention(stack) => stack.blocks.iter().map(Block::bytes).sum(),
+            Decoder::Recurrent(recurrent) => {
+                let bytes = |block: &RecurrentBlock| block.input.bytes() + block.recurrent.bytes();
+                recurrent.blocks.iter().map(bytes).sum()
+            }
+        };
+        layers + self.network.output.bytes()
     }
 
     /// The bytes of a sequence of so many tokens, its source not counted.
