@@ -81,6 +81,8 @@ pub struct Writing<'a> {
 const FEW: usize = 16;
 /// Weights of fewer bytes than this lie in a core's cache.
 const SMALL: usize = 8 << 20;
+/// Sequences that are over whose memory is kept.
+const SPARE: usize = 4;
 /// Sequences beside a small model that lie in a core's cache with it, in bytes.
 const CACHE: usize = 1 << 20;
 
@@ -245,7 +247,8 @@ struct Worker<'a, R: Rows> {
     /// Outputs that wait for room.
     waiting: VecDeque<Track>,
     work: Workspace,
-    /// Kept between passes for their memory alone.
+    /// Kept for their memory alone: sequences that are over, and a list between passes.
+    spare: Vec<Sequence>,
     feeds: Vec<Feed<'static>>,
     scratch: Scratch,
 }
@@ -266,6 +269,7 @@ impl<'a, R: Rows> Worker<'a, R> {
             tracks: Vec::new(),
             waiting: VecDeque::new(),
             work: Workspace::new(),
+            spare: Vec::new(),
             feeds: Vec::new(),
             scratch: Scratch::default(),
         }
@@ -307,11 +311,23 @@ impl<'a, R: Rows> Worker<'a, R> {
             };
             let held: usize = self.tracks.iter().map(|track| track.bytes).sum();
             if held > 0 && held + track.bytes > self.line.memory {
+                self.spare.clear();
                 self.waiting.push_front(track);
                 return;
             }
             let capacity = track.prompt.len() + self.line.writing.sampling.max_new_tokens;
-            track.sequence = Some(self.line.inference.sequence(capacity, &track.source, &mut self.work));
+            // memory of a sequence that is over, if it is about as large
+            let fits = |spare: &Sequence| (capacity..=2 * capacity).contains(&spare.capacity());
+            let spare = self.spare.iter().position(fits).map(|at| self.spare.swap_remove(at));
+            track.sequence = Some(match spare {
+                Some(mut sequence) => {
+                    self.line
+                        .inference
+                        .restart(&mut sequence, &track.source, &mut self.work);
+                    sequence
+                }
+                None => self.line.inference.sequence(capacity, &track.source, &mut self.work),
+            });
             self.tracks.push(track);
         }
     }
@@ -420,6 +436,11 @@ impl<'a, R: Rows> Worker<'a, R> {
                     }
                 };
                 self.line.put(track.row, over);
+            }
+        }
+        for track in &mut self.tracks {
+            if track.over && self.spare.len() < SPARE {
+                self.spare.extend(track.sequence.take());
             }
         }
         self.tracks.retain(|track| !track.over);

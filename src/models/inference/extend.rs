@@ -63,22 +63,30 @@ impl Inference {
     /// # Panics
     /// When a model with an encoder is given no source, or one without is.
     pub fn sequence(&self, capacity: usize, source: &[u32], work: &mut Workspace) -> Sequence {
-        assert_eq!(
-            self.network.encoder.is_some(),
-            !source.is_empty(),
-            "a source is for an encoder"
-        );
+        let source = self.source(source, work);
         match &self.network.decoder {
-            Decoder::Attention(stack) => {
-                let source = match &self.network.encoder {
-                    Some(encoder) => self.read(encoder, stack, source, work),
-                    None => [].into(),
-                };
-                Sequence::attention(stack.blocks.len(), stack.heads, capacity, source)
-            }
+            Decoder::Attention(stack) => Sequence::attention(stack.blocks.len(), stack.heads, capacity, source),
             Decoder::Recurrent(recurrent) => {
                 Sequence::recurrent(recurrent.blocks.len(), recurrent.cell, self.config.width, capacity)
             }
+        }
+    }
+
+    /// The same in the memory of one that is no longer needed.
+    ///
+    /// # Panics
+    /// As [`Self::sequence`].
+    pub fn restart(&self, sequence: &mut Sequence, source: &[u32], work: &mut Workspace) {
+        let source = self.source(source, work);
+        sequence.restart(source);
+    }
+
+    /// The keys and values of a source, if there is one.
+    fn source(&self, source: &[u32], work: &mut Workspace) -> Arc<[Attended]> {
+        match (&self.network.encoder, &self.network.decoder) {
+            (Some(encoder), Decoder::Attention(stack)) if !source.is_empty() => self.read(encoder, stack, source, work),
+            (None, _) if source.is_empty() => [].into(),
+            _ => panic!("a source is for an encoder"),
         }
     }
 
