@@ -7,6 +7,7 @@
 
 mod activation;
 mod attention;
+mod attention_maps;
 mod cached_attention;
 mod cross_entropy;
 mod dropout;
@@ -24,6 +25,7 @@ mod tests;
 
 pub use activation::{Activation, gelu, swiglu};
 pub use attention::{Heads, Scoring, attention, by_head, cross_attention, regroup, scored_attention};
+pub use attention_maps::{AttentionMap, watch_attention};
 pub use cached_attention::{KeyValues, cached_attention, scored_cached_attention};
 pub use cross_entropy::{cross_entropy, linear_cross_entropy, smoothed_cross_entropy};
 pub use dropout::{Dropout, dropout};
