@@ -24,6 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "generate",
             "tokenizer",
             "inspect",
+            "data",
         ],
     ),
     ("records", &["execute", "plan", "pipeline", "store", "gzip"]),
