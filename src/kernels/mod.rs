@@ -17,6 +17,7 @@ pub mod inference;
 mod linear;
 mod norm;
 mod position_bias;
+mod recomputed;
 mod recurrence;
 mod rotary;
 #[cfg(test)]
@@ -32,5 +33,6 @@ pub use flex::{Entered, Precision};
 pub use linear::{Orientation, joined_linear, linear};
 pub use norm::{layer_norm, rms_norm};
 pub use position_bias::{RelativeBuckets, alibi, alibi_terms};
+pub use recomputed::{Part, recomputed};
 pub use recurrence::{Cell, State, recurrence};
 pub use rotary::{Rotation, Scaling, rotary};

@@ -288,3 +288,64 @@ fn bf16_holds_forward_and_backward_wherever_the_backward_pass_is() {
         assert!(off > 1e-5 * largest && off < 2e-2 * largest, "{off} of {largest}");
     }
 }
+
+/// `x + dropout(gelu(norm(x) · in) · out) · y`
+#[derive(Clone)]
+struct Inner {
+    weights: Vec<Tensor<2>>,
+    dropout: Option<Dropout>,
+}
+
+impl Part for Inner {
+    fn weights(&self) -> Vec<Tensor<2>> {
+        self.weights.clone()
+    }
+
+    fn with_weights(self, weights: Vec<Tensor<2>>) -> Self {
+        Self { weights, ..self }
+    }
+
+    fn run(&self, inputs: Vec<Tensor<2>>) -> Tensor<2> {
+        let [norm, first, second] = [0, 1, 2].map(|index| self.weights[index].clone());
+        let (x, y) = (inputs[0].clone(), inputs[1].clone());
+        let inner = linear(rms_norm(x.clone(), norm, 1e-5), first, None, Orientation::OutputInput);
+        let inner = linear(gelu(inner), second, None, Orientation::OutputInput);
+        x.add(dropout(inner, self.dropout).mul(y))
+    }
+}
+
+#[test]
+fn what_is_made_again_has_the_same_bits() {
+    let device = cpu();
+    let gradients = |again: bool, precision: Precision| {
+        let _precision = precision.enter();
+        let weights = vec![
+            leaf("norm", [1, 9], &device),
+            leaf("first", [14, 9], &device),
+            leaf("second", [9, 14], &device),
+        ];
+        let (x, y) = (leaf("x", [21, 9], &device), leaf("y", [21, 9], &device));
+        let part = Inner {
+            weights: weights.clone(),
+            dropout: Dropout::new(0.3, &Seed::root(5)),
+        };
+        // twice, so that gradients of weights add up
+        let run = |part: &Inner, x: Tensor<2>| match again {
+            true => recomputed(part.clone(), [x, y.clone()]),
+            false => part.run(vec![x, y.clone()]),
+        };
+        let out = run(&part, run(&part, x.clone().mul_scalar(0.5)));
+        let mut backward = out.clone().mul(out.clone()).sum().backward();
+        let grads = weights
+            .iter()
+            .chain([&x, &y])
+            .map(|leaf| floats(leaf.grad_remove(&mut backward).unwrap()));
+        let mut all: Vec<Vec<f32>> = grads.collect();
+        all.push(floats(out.without_autodiff()));
+        all
+    };
+    for precision in [Precision::F32, Precision::Bf16] {
+        assert_eq!(gradients(false, precision), gradients(true, precision));
+    }
+    assert_ne!(gradients(true, Precision::F32), gradients(true, Precision::Bf16));
+}
