@@ -17,6 +17,8 @@ pub mod inference;
 mod linear;
 mod norm;
 mod position_bias;
+#[cfg(test)]
+mod precision_tests;
 mod recomputed;
 mod recurrence;
 mod rotary;
