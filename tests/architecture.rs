@@ -13,7 +13,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "steps", "report", "records", "execute", "plan", "pipeline", "store", "metrics", "generate",
+            "steps",
+            "report",
+            "records",
+            "execute",
+            "plan",
+            "pipeline",
+            "store",
+            "metrics",
+            "generate",
+            "tokenizer",
         ],
     ),
     ("records", &["execute", "plan", "pipeline", "store", "gzip"]),

@@ -252,6 +252,10 @@ Examples:
     /// Talk to a model: messages in, answers as they are made
     #[command(after_help = super::chat::EXAMPLES)]
     Chat(super::chat::ChatArguments),
+
+    /// Show a text's tokens and their numbers
+    #[command(after_help = super::tokenize::EXAMPLES)]
+    Tokenize(super::tokenize::TokenizeArguments),
 }
 
 /// A pipeline file and its parameters.

@@ -32,6 +32,7 @@ mod scored;
 mod screen;
 mod show;
 mod table;
+mod tokenize;
 mod trace;
 mod validate;
 mod verify;
@@ -72,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Repro(arguments) => repro::run(&global, &arguments),
         Command::Score(arguments) => score::run(&global, &arguments),
         Command::Chat(arguments) => chat::run(&global, &arguments),
+        Command::Tokenize(arguments) => tokenize::run(&global, &arguments),
     };
     ExitCode::from(outcome.unwrap_or_else(|error| failure::tell(&error, global.json)))
 }

@@ -146,7 +146,7 @@ impl Tokenize {
 
 impl Step for Tokenize {
     fn outlook(&self, _prospects: &Prospects<'_>) -> Outlook {
-        let loaded = |path: &FilePath| Tokenizer::open(path.as_path(), &SpecialTokens::default(), None).ok();
+        let loaded = |path: &FilePath| Tokenizer::open(path.as_path(), &SpecialTokens::default(), self.pattern).ok();
         let trained = |algorithm: Algorithm| match algorithm {
             Algorithm::Byte => Some(256 + self.special(algorithm).tokens().len()),
             _ => self.vocab_size,

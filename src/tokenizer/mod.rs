@@ -9,6 +9,7 @@ mod base64;
 mod bpe;
 mod bytes;
 mod char;
+mod counts;
 mod error;
 mod fast;
 mod format;
@@ -17,6 +18,7 @@ mod loaded;
 mod sentencepiece;
 mod source;
 mod special;
+mod spelling;
 mod unigram;
 mod wordpiece;
 mod words;
@@ -29,9 +31,11 @@ mod tests;
 #[cfg(test)]
 mod trained_tests;
 
+pub use counts::{Counts, Listed, Statistics};
 pub use error::TokenizerError;
 pub use loaded::Tokenizer;
 pub use source::{files_beside, tokenizer_file};
 pub use special::SpecialTokens;
+pub use spelling::visible;
 pub use tiktoken::Vocabulary;
 pub use train::{Algorithm, Training};

@@ -31,5 +31,6 @@ mod shipped;
 mod support;
 #[cfg(target_os = "linux")]
 mod terminals;
+mod tokenize;
 #[cfg(target_os = "linux")]
 mod workers;
