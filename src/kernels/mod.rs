@@ -18,6 +18,9 @@ pub mod inference;
 mod linear;
 mod norm;
 mod position_bias;
+#[cfg(test)]
+mod precision_tests;
+mod recomputed;
 mod recurrence;
 mod rotary;
 #[cfg(test)]
@@ -34,5 +37,6 @@ pub use flex::{Entered, Precision};
 pub use linear::{Orientation, joined_linear, linear};
 pub use norm::{layer_norm, rms_norm};
 pub use position_bias::{RelativeBuckets, alibi, alibi_terms};
+pub use recomputed::{Part, recomputed};
 pub use recurrence::{Cell, State, recurrence};
 pub use rotary::{Rotation, Scaling, rotary};
