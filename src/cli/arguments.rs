@@ -253,6 +253,10 @@ Examples:
     #[command(after_help = super::chat::EXAMPLES)]
     Chat(super::chat::ChatArguments),
 
+    /// Show a text's tokens and their numbers
+    #[command(after_help = super::tokenize::EXAMPLES)]
+    Tokenize(super::tokenize::TokenizeArguments),
+
     /// Look inside a model: a page of its attention, its vectors and what it would write next
     #[command(after_help = super::inspect::EXAMPLES)]
     Inspect(super::inspect::InspectArguments),

@@ -33,6 +33,7 @@ mod scored;
 mod screen;
 mod show;
 mod table;
+mod tokenize;
 mod trace;
 mod validate;
 mod verify;
@@ -73,6 +74,7 @@ pub fn main() -> ExitCode {
         Command::Repro(arguments) => repro::run(&global, &arguments),
         Command::Score(arguments) => score::run(&global, &arguments),
         Command::Chat(arguments) => chat::run(&global, &arguments),
+        Command::Tokenize(arguments) => tokenize::run(&global, &arguments),
         Command::Inspect(arguments) => inspect::run(&global, &arguments),
     };
     ExitCode::from(outcome.unwrap_or_else(|error| failure::tell(&error, global.json)))

@@ -18,6 +18,9 @@ pub mod inference;
 mod linear;
 mod norm;
 mod position_bias;
+#[cfg(test)]
+mod precision_tests;
+mod recomputed;
 mod recurrence;
 mod rotary;
 #[cfg(test)]
@@ -30,8 +33,10 @@ pub use cached_attention::{KeyValues, cached_attention, scored_cached_attention}
 pub use cross_entropy::{cross_entropy, linear_cross_entropy, smoothed_cross_entropy};
 pub use dropout::{Dropout, dropout};
 pub use embedding::embedding;
+pub use flex::{Entered, Precision};
 pub use linear::{Orientation, joined_linear, linear};
 pub use norm::{layer_norm, rms_norm};
 pub use position_bias::{RelativeBuckets, alibi, alibi_terms};
+pub use recomputed::{Part, recomputed};
 pub use recurrence::{Cell, State, recurrence};
 pub use rotary::{Rotation, Scaling, rotary};

@@ -32,5 +32,6 @@ mod shipped;
 mod support;
 #[cfg(target_os = "linux")]
 mod terminals;
+mod tokenize;
 #[cfg(target_os = "linux")]
 mod workers;

@@ -6,10 +6,15 @@
 //! fixed order, so that results do not depend on the number of threads.
 
 mod array;
+#[cfg(target_arch = "x86_64")]
+mod bf16;
+mod precision;
 mod product;
 mod simd;
 
 pub(super) use array::{Array, Shared, buffer};
+pub(super) use precision::product_in;
+pub use precision::{Entered, Precision};
 pub(super) use product::{Block, Matrix, Target, product, product_here};
 pub(super) use simd::{exp, largest, sum, sum_pairs, tanh, vectorized};
 

@@ -34,16 +34,25 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    fn holds(&self, rows: usize, columns: usize) -> bool {
+    pub(super) fn holds(&self, rows: usize, columns: usize) -> bool {
         rows * columns == 0 || (rows - 1) * self.row + (columns - 1) * self.column < self.values.len()
     }
 
     /// The view from a row and a column on.
-    fn from(self, row: usize, column: usize) -> Self {
+    pub(crate) fn from(self, row: usize, column: usize) -> Self {
         Self {
             values: &self.values[row * self.row + column * self.column..],
             ..self
         }
+    }
+
+    pub(super) fn values(&self) -> &'a [f32] {
+        self.values
+    }
+
+    /// From one row to the next, and from one column to the next.
+    pub(super) fn strides(&self) -> (usize, usize) {
+        (self.row, self.column)
     }
 }
 
