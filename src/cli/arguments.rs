@@ -256,6 +256,10 @@ Examples:
     /// Show a text's tokens and their numbers
     #[command(after_help = super::tokenize::EXAMPLES)]
     Tokenize(super::tokenize::TokenizeArguments),
+
+    /// Look inside a model: a page of its attention, its vectors and what it would write next
+    #[command(after_help = super::inspect::EXAMPLES)]
+    Inspect(super::inspect::InspectArguments),
 }
 
 /// A pipeline file and its parameters.
@@ -552,7 +556,7 @@ fn size(text: &str) -> Result<u64, String> {
     crate::pipeline::bytes(text).ok_or_else(|| "write a size such as 8GiB or 500MB".into())
 }
 
-fn language(text: &str) -> Result<Language, String> {
+pub(super) fn language(text: &str) -> Result<Language, String> {
     match text {
         "en" => Ok(Language::En),
         "es" => Ok(Language::Es),

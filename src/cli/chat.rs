@@ -134,8 +134,8 @@ pub fn run(global: &Global, arguments: &ChatArguments) -> anyhow::Result<u8> {
 
 /// What kind of model it is and what it does with messages, said once.
 fn greet(conversation: &Conversation, opening: &Opening, terminal: bool) {
-    let config = conversation.model().config();
-    let parameters = conversation.model().parameters();
+    let config = conversation.config();
+    let parameters = conversation.parameters();
     let mut about = format!(
         "{}, {} parameters, a context of {} tokens.",
         config.architecture().name(),
@@ -224,7 +224,7 @@ fn say(conversation: &mut Conversation, message: &str, global: &Global) {
 
 /// Counts of an answer.
 fn told(answer: &Answer, conversation: &Conversation) -> String {
-    let context = conversation.model().config().context;
+    let context = conversation.config().context;
     let mut told = format!(
         "{} from {} read; {} of {context} left",
         counted(answer.output_tokens, "token"),

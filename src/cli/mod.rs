@@ -14,6 +14,7 @@ mod failure;
 mod gc;
 mod get;
 mod init;
+mod inspect;
 mod look;
 mod markdown;
 mod pack;
@@ -72,8 +73,9 @@ pub fn main() -> ExitCode {
         Command::Pack(arguments) => pack::run(&global, &arguments),
         Command::Repro(arguments) => repro::run(&global, &arguments),
         Command::Score(arguments) => score::run(&global, &arguments),
-        Command::Tokenize(arguments) => tokenize::run(&global, &arguments),
         Command::Chat(arguments) => chat::run(&global, &arguments),
+        Command::Tokenize(arguments) => tokenize::run(&global, &arguments),
+        Command::Inspect(arguments) => inspect::run(&global, &arguments),
     };
     ExitCode::from(outcome.unwrap_or_else(|error| failure::tell(&error, global.json)))
 }

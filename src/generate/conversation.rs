@@ -8,10 +8,10 @@ use serde_json::{Map, Value};
 
 use super::speech::{Asking, Speech, Turn};
 use super::watched::{Pieces, Watched};
-use super::{Cached, Finish, GenerateError, Sampling, decode, end_tokens};
+use super::{Finish, GenerateError, Sampling, Writer, decode, end_tokens};
 use crate::data::read::{Format, Unit};
 use crate::data::{Row, rows};
-use crate::models::Model;
+use crate::models::{Model, ModelConfig};
 use crate::prompt::{ChatTemplate, Template, few_shot};
 use crate::seed::Seed;
 use crate::tokenizer::Tokenizer;
@@ -34,8 +34,8 @@ pub struct Opening {
 
 /// A conversation with one model.
 pub struct Conversation {
-    model: Model,
-    device: Device,
+    writer: Writer,
+    parameters: usize,
     tokenizer: Tokenizer,
     eos: Vec<u32>,
     speech: Speech,
@@ -118,8 +118,8 @@ impl Conversation {
             Speech::Plain => !encodes,
         };
         Ok(Self {
-            model,
-            device: device.clone(),
+            parameters: model.parameters(),
+            writer: Writer::new(model),
             tokenizer,
             eos,
             speech,
@@ -148,14 +148,19 @@ impl Conversation {
         self.speech.asking().map(|asking| asking.field.as_str())
     }
 
-    /// The model.
-    pub fn model(&self) -> &Model {
-        &self.model
+    /// The model's description.
+    pub fn config(&self) -> &ModelConfig {
+        self.writer.config()
+    }
+
+    /// The number of its weights' elements.
+    pub fn parameters(&self) -> usize {
+        self.parameters
     }
 
     /// Whether the model reads with an encoder.
     pub fn encodes(&self) -> bool {
-        self.model.config().decoder_start().is_some()
+        self.writer.config().decoder_start().is_some()
     }
 
     /// Rows that examples are drawn from.
@@ -263,7 +268,7 @@ impl Conversation {
         if let Some(problem) = sampling.problems().into_iter().next() {
             return refused(format!("`{name}` {}", problem.message));
         }
-        let context = self.model.config().context;
+        let context = self.writer.config().context;
         if sampling.max_new_tokens >= context {
             return refused(format!("`max_new_tokens` must be below the context, {context}"));
         }
@@ -288,7 +293,7 @@ impl Conversation {
             dropped_examples,
         } = self.fitted(message, seed.child("examples"))?;
         let new = self.sampling.max_new_tokens;
-        let (cached, before) = Cached::start(&self.model, &prompt, new, &self.device)?;
+        let (cached, before) = self.writer.start(&prompt, new)?;
         let (tokenizer, stops) = (&self.tokenizer, &self.sampling.stop);
         let mut pieces = Pieces::default();
         let mut told = |output: &[u32]| {
@@ -333,7 +338,7 @@ impl Conversation {
             finish,
             prompt_tokens: prompt.len(),
             output_tokens: tokens.len(),
-            left: self.model.config().context.saturating_sub(taken),
+            left: self.writer.config().context.saturating_sub(taken),
             dropped_turns,
             dropped_examples,
         })
@@ -342,7 +347,7 @@ impl Conversation {
     /// The prompt for a message, without what does not fit: the oldest turns go first, then the
     /// examples that were drawn last.
     fn fitted(&self, message: &str, seed: Seed) -> Result<Fitted, GenerateError> {
-        let context = self.model.config().context;
+        let context = self.writer.config().context;
         let reserved = if self.encodes() {
             0
         } else {

@@ -33,7 +33,7 @@ impl<'a, M: NextToken> Watched<'a, M> {
 }
 
 impl<M: NextToken> NextToken for Watched<'_, M> {
-    fn extend(&mut self, tokens: &[u32]) -> Result<Vec<f32>, GenerateError> {
+    fn extend(&mut self, tokens: &[u32], logits: &mut Vec<f32>) -> Result<(), GenerateError> {
         if self.begun {
             self.output.extend(tokens);
         }
@@ -41,7 +41,7 @@ impl<M: NextToken> NextToken for Watched<'_, M> {
         if (self.tell)(&self.output).is_break() {
             return Err(GenerateError::Stopped);
         }
-        self.model.extend(tokens)
+        self.model.extend(tokens, logits)
     }
 }
 
@@ -95,9 +95,10 @@ mod tests {
     fn a_watched_model_tells_its_output_and_ends_when_told_to() {
         struct Counter;
         impl NextToken for Counter {
-            fn extend(&mut self, tokens: &[u32]) -> Result<Vec<f32>, GenerateError> {
+            fn extend(&mut self, tokens: &[u32], logits: &mut Vec<f32>) -> Result<(), GenerateError> {
                 let next = tokens.last().unwrap() + 1;
-                Ok((0..10).map(|token| f32::from(u8::from(token == next))).collect())
+                *logits = (0..10).map(|token| f32::from(u8::from(token == next))).collect();
+                Ok(())
             }
         }
         let mut seen = Vec::new();

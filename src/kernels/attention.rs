@@ -3,6 +3,7 @@
 use burn::tensor::{Bool, Device, Tensor, TensorData, activation::softmax};
 
 use super::Dropout;
+use super::attention_maps::{show, watched};
 use super::flex;
 use super::fused_attention::Attention;
 
@@ -53,7 +54,7 @@ impl Heads {
 /// `[batch·seq, (query + 2·key_value)·width]` rows `[queries | keys | values]` →
 /// `[batch·seq, query·width]`. Dropout falls on the probabilities.
 pub fn attention(packed: Tensor<2>, heads: Heads, seq: usize, dropout: Option<Dropout>) -> Tensor<2> {
-    if flex::applies(&packed) {
+    if flex::applies(&packed) && !watched() {
         flex::run(Attention { heads, seq, dropout }, [packed])
     } else {
         composed(packed, heads, seq, dropout)
@@ -203,6 +204,7 @@ pub(super) fn attend(
         }
     }
     let mut probabilities = softmax(scores, 3);
+    show(&probabilities, heads.group());
     if let Some(dropout) = dropout {
         let mask = dropout.mask(probabilities.dims(), &device);
         probabilities = probabilities.mul(mask);

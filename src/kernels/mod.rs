@@ -7,6 +7,7 @@
 
 mod activation;
 mod attention;
+mod attention_maps;
 mod cached_attention;
 mod cross_entropy;
 mod dropout;
@@ -17,6 +18,9 @@ pub mod inference;
 mod linear;
 mod norm;
 mod position_bias;
+#[cfg(test)]
+mod precision_tests;
+mod recomputed;
 mod recurrence;
 mod rotary;
 #[cfg(test)]
@@ -24,6 +28,7 @@ mod tests;
 
 pub use activation::{Activation, gelu, swiglu};
 pub use attention::{Heads, Scoring, attention, by_head, cross_attention, regroup, scored_attention};
+pub use attention_maps::{AttentionMap, watch_attention};
 pub use cached_attention::{KeyValues, cached_attention, scored_cached_attention};
 pub use cross_entropy::{cross_entropy, linear_cross_entropy, smoothed_cross_entropy};
 pub use dropout::{Dropout, dropout};
@@ -32,5 +37,6 @@ pub use flex::{Entered, Precision};
 pub use linear::{Orientation, joined_linear, linear};
 pub use norm::{layer_norm, rms_norm};
 pub use position_bias::{RelativeBuckets, alibi, alibi_terms};
+pub use recomputed::{Part, recomputed};
 pub use recurrence::{Cell, State, recurrence};
 pub use rotary::{Rotation, Scaling, rotary};

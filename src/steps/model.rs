@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::models::{Hub, HubError, HubModel, Import, ModelConfig, ModelError};
 use crate::step::{
-    ArtifactType, Context, FilePath, Input, Interrupted, Key, KeyError, Kind, Outlook, Problem, Prospects, Step,
-    parse_as, schema_of,
+    ArtifactType, Context, FilePath, Input, Interrupted, Key, KeyError, Kind, Outlook, Problem, Prospects, Secret,
+    Step, parse_as, schema_of,
 };
 use crate::tokenizer::{Tokenizer, tokenizer_file};
 
@@ -46,11 +46,10 @@ pub struct ImportModel {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     hub: Option<String>,
-    /// The name of the environment variable that holds an access token, for a model that is not public.
-    /// `HF_TOKEN` is used if it is set.
+    /// An access token for a model that is not public, as the environment variable that holds it:
+    /// `"${env.NAME}"`. Without this, `HF_TOKEN` is used if it is set. It is in no key, message or record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1))]
-    token: Option<String>,
+    token: Option<Secret>,
 }
 
 impl ImportModel {
@@ -59,9 +58,7 @@ impl ImportModel {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let token = match &self.token {
             None => variable("HF_TOKEN"),
-            Some(name) => Some(variable(name).with_context(|| {
-                format!("`token` names the environment variable {name}, which is not set: set it to an access token")
-            })?),
+            Some(secret) => Some(secret.reveal().context("`token`: set it to an access token")?),
         };
         Ok(Hub::from_environment(token))
     }

@@ -197,7 +197,7 @@ fn a_models_own_chat_template_is_used() {
     folder(&sandbox, "base");
     let template = "{% for m in messages %}{{ m['role'] }}: {{ m['content'].strip() }}\n{% endfor %}";
     edit(&sandbox, "tokenizer_config.json", |config| {
-        config["chat_template"] = template.into()
+        config["chat_template"] = template.into();
     });
     let input = "hello\n/system Be brief.\nhello again\n/reset\nhello\n";
     let told = answers(&sandbox, &["model", "--set", "max_new_tokens=4"], input);
@@ -271,11 +271,11 @@ fn ctrl_c_stops_an_answer_and_not_the_program() {
     folder(&sandbox, "base");
     // room for an answer that no one would wait for
     edit(&sandbox, "config.json", |config| {
-        config["max_position_embeddings"] = 200_000.into()
+        config["max_position_embeddings"] = 200_000.into();
     });
     edit(&sandbox, "config.json", |config| config["eos_token_id"] = Value::Null);
     edit(&sandbox, "generation_config.json", |config| {
-        config["eos_token_id"] = Value::Array(Vec::new())
+        config["eos_token_id"] = Value::Array(Vec::new());
     });
     let mut child = sandbox
         .command(&["chat", "model", "--device", "cpu", "--set", "max_new_tokens=100000"])

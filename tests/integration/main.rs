@@ -15,6 +15,7 @@ mod faults;
 mod fuzz;
 mod gpu;
 mod imports;
+mod inspect;
 mod key_lines;
 mod keys;
 mod language;

@@ -3,6 +3,7 @@
 use super::activations::{Saved, saved};
 use super::parameters::parameters;
 use crate::models::ModelConfig;
+use crate::models::inference;
 use crate::step::{Memory, Part, Term};
 
 /// A micro-batch, and what is held for all of a training.
@@ -240,26 +241,30 @@ fn process(threads: u64) -> Term {
     }
 }
 
-/// What writing with a model takes: `sequences` at once, of up to `length` tokens each.
-pub fn generation(config: &ModelConfig, sequences: u64, length: u64, threads: u64) -> Memory {
+/// What writing with a model in its form for inference takes: `workers`, each with as many sequences of
+/// up to `length` tokens as there is room for.
+pub fn generation(config: &ModelConfig, workers: u64, length: u64, threads: u64) -> Memory {
     let groups = parameters(config);
     let count: u64 = groups.iter().map(super::Group::count).sum();
     let each = match config.layout {
-        // a state after each token
+        // the state after the last token
         crate::models::Layout::Rnn(cell) => config.width as u64 * (1 + u64::from(cell.gates() == 4)),
         _ => 2 * (config.kv_heads * config.head_width) as u64,
     };
     let layers = config.decoder_layers() as u64;
     let encodes = config.architecture().encodes();
     let kept = if encodes { 2 } else { 1 }; // of what was read as well
-    let cache = [layers, length, each, kept]
-        .into_iter()
-        .fold(sequences, u64::saturating_mul);
-    let inner = (config.mlp_width * 3 + config.width * 4) as u64;
-    let scores = (config.heads as u64).saturating_mul(length);
-    let workspace = length
-        .saturating_mul(inner.saturating_add(scores))
-        .saturating_add(config.vocab_size as u64);
+    let sequence = [layers, length, kept].into_iter().fold(each, u64::saturating_mul);
+    let weights = usize::try_from(bytes(count)).unwrap_or(usize::MAX);
+    let room = inference::room_for_sequences(weights) as u64 / bytes(sequence).max(1);
+    let sequences = room.clamp(workers, workers.saturating_mul(inference::SIDE_BY_SIDE as u64));
+    let cache = sequence.saturating_mul(sequences);
+    // an encoder reads its source at once, a prompt is read in pieces
+    let pass = (inference::SIDE_BY_SIDE + inference::PIECE) as u64;
+    let rows = if encodes { pass.max(length) } else { pass };
+    let inner = (config.mlp_width * 3 + config.width * 6) as u64;
+    let logits = (config.vocab_size as u64).saturating_mul(inference::SIDE_BY_SIDE as u64);
+    let workspace = rows.saturating_mul(inner).saturating_add(logits);
     let term = |name, bytes, about, parts| Term {
         name,
         bytes,
@@ -293,8 +298,8 @@ pub fn generation(config: &ModelConfig, sequences: u64, length: u64, threads: u6
         ),
         term(
             "workspace",
-            bytes(workspace.saturating_mul(sequences)),
-            "what reading a prompt works in".into(),
+            bytes(workspace.saturating_mul(workers)),
+            "what a pass works in, logits included".into(),
             Vec::new(),
         ),
         process(threads),
