@@ -163,7 +163,7 @@ fn candidates<M>(
             output: &beam.tokens,
             eos,
         };
-        sampling.process(&mut scores, &history);
+        sampling.process(&mut scores, &history, &mut left.counts);
         if sampling.greedy() {
             left.all(&scores);
         } else {

@@ -3,7 +3,7 @@
 use rand::Rng;
 
 use super::filters::Candidates;
-use super::penalties::{forbid, forbid_repeats, force, penalize, seen};
+use super::penalties::{Counts, forbid, forbid_repeats, force, penalize};
 use super::probabilities::likeliest;
 use super::{GenerateError, Sampling};
 use crate::models::inference::logits::largest;
@@ -40,7 +40,7 @@ impl Sampling {
         if largest.is_nan() || largest == f32::INFINITY {
             return Err(GenerateError::NotANumber);
         }
-        self.process(logits, history);
+        self.process(logits, history, &mut candidates.counts);
         if self.greedy() {
             return likeliest(logits);
         }
@@ -49,18 +49,15 @@ impl Sampling {
     }
 
     /// Penalties, and tokens that are forbidden or forced here.
-    pub(super) fn process(&self, logits: &mut [f32], history: &History<'_>) {
+    pub(super) fn process(&self, logits: &mut [f32], history: &History<'_>, counts: &mut Counts) {
         // f32 as in PyTorch, where a scalar takes the tensor's type
         if self.repetition_penalty != 1.0 {
-            let all = history.prompt.iter().chain(history.output);
-            penalize(logits, &seen(all), self.repetition_penalty as f32);
+            penalize(logits, history, self.repetition_penalty as f32, counts);
         }
         if self.presence_penalty != 0.0 || self.frequency_penalty != 0.0 {
-            for (token, count) in seen(history.output) {
-                if let Some(logit) = logits.get_mut(token as usize) {
-                    *logit -= (self.presence_penalty + self.frequency_penalty * count as f64) as f32;
-                }
-            }
+            counts.each(logits, history.output.iter(), |logit, count| {
+                *logit -= (self.presence_penalty + self.frequency_penalty * f64::from(count)) as f32;
+            });
         }
         if self.no_repeat_ngram_size > 0 {
             forbid_repeats(logits, history, self.no_repeat_ngram_size);
@@ -215,7 +212,7 @@ mod tests {
             output: &[1, 2, 1],
             eos: &[],
         };
-        settings.process(&mut logits, &history);
+        settings.process(&mut logits, &history, &mut Counts::default());
         assert_eq!(logits, [0.0, -2.0, -1.5, 0.0]);
     }
 
@@ -236,7 +233,7 @@ mod tests {
                 output,
                 eos: &[0],
             };
-            settings.process(&mut logits, &history);
+            settings.process(&mut logits, &history, &mut Counts::default());
             kept(&logits)
         };
         assert_eq!(of(&settings, &[]), [2]);

@@ -6,6 +6,7 @@
 use rand::Rng;
 
 use super::GenerateError;
+use super::penalties::Counts;
 use super::probabilities::chosen;
 use crate::models::inference::logits::{exponentials, largest};
 
@@ -18,6 +19,8 @@ pub struct Candidates {
     /// Places among the candidates, in an order of a filter's own.
     order: Vec<u32>,
     values: Vec<f32>,
+    /// What penalties count in.
+    pub(super) counts: Counts,
 }
 
 /// Likely tokens that are looked at first.

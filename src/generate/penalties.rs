@@ -1,31 +1,61 @@
 //! What makes tokens less likely, or forbids or forces them.
 
-use std::collections::BTreeMap;
-
 use super::History;
 
-/// `RepetitionPenaltyLogitsProcessor`: once a token, however often it was seen.
-pub(super) fn penalize(logits: &mut [f32], seen: &BTreeMap<u32, usize>, penalty: f32) {
-    for &token in seen.keys() {
-        if let Some(logit) = logits.get_mut(token as usize) {
-            *logit = if *logit < 0.0 {
-                *logit * penalty
-            } else {
-                *logit / penalty
-            };
+/// How often each token was seen: memory that calls share, zeros between them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counts(Vec<u32>);
+
+impl Counts {
+    /// Calls `act` once with the logit of each token that is among some, and how often it is.
+    pub(super) fn each<'t>(
+        &mut self,
+        logits: &mut [f32],
+        tokens: impl Iterator<Item = &'t u32> + Clone,
+        act: impl Fn(&mut f32, u32),
+    ) {
+        self.0.resize(logits.len(), 0);
+        for &token in tokens.clone() {
+            if let Some(count) = self.0.get_mut(token as usize) {
+                *count += 1;
+            }
+        }
+        for &token in tokens {
+            if let Some(count) = self.0.get_mut(token as usize)
+                && *count > 0
+            {
+                act(&mut logits[token as usize], std::mem::take(count));
+            }
         }
     }
 }
 
+/// `RepetitionPenaltyLogitsProcessor`: once a token, however often it was seen.
+pub(super) fn penalize(logits: &mut [f32], history: &History<'_>, penalty: f32, counts: &mut Counts) {
+    let seen = history.prompt.iter().chain(history.output);
+    counts.each(logits, seen, |logit, _| {
+        *logit = if *logit < 0.0 {
+            *logit * penalty
+        } else {
+            *logit / penalty
+        };
+    });
+}
+
 /// `NoRepeatNGramLogitsProcessor`: what would repeat a run of `size` tokens goes.
 pub(super) fn forbid_repeats(logits: &mut [f32], history: &History<'_>, size: usize) {
-    let all = [history.prompt, history.output].concat();
-    let Some(start) = (all.len() + 1).checked_sub(size) else {
+    let History { prompt, output, .. } = *history;
+    let at = |place: usize| match place.checked_sub(prompt.len()) {
+        None => prompt[place],
+        Some(place) => output[place],
+    };
+    let length = prompt.len() + output.len();
+    let Some(last) = (length + 1).checked_sub(size) else {
         return;
     };
-    for run in all.windows(size) {
-        if run[..size - 1] == all[start..] {
-            forbid(logits, run[size - 1]);
+    for start in 0..(length + 1).saturating_sub(size) {
+        if (0..size - 1).all(|step| at(start + step) == at(last + step)) {
+            forbid(logits, at(start + size - 1));
         }
     }
 }
@@ -44,15 +74,6 @@ pub(super) fn force(logits: &mut [f32], token: u32) {
     }
 }
 
-/// How often each token is there.
-pub(super) fn seen<'a>(tokens: impl IntoIterator<Item = &'a u32>) -> BTreeMap<u32, usize> {
-    let mut seen = BTreeMap::new();
-    for token in tokens {
-        *seen.entry(*token).or_default() += 1;
-    }
-    seen
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,8 +85,15 @@ mod tests {
     #[test]
     fn penalty_divides_positive_and_multiplies_negative_once() {
         let mut logits = [2.0, -2.0, 1.0, 0.0];
-        penalize(&mut logits, &seen(&[0, 1, 3, 1, 99]), 1.5);
+        let history = History {
+            prompt: &[0, 1, 3],
+            output: &[1, 99],
+            eos: &[],
+        };
+        let mut counts = Counts::default();
+        penalize(&mut logits, &history, 1.5, &mut counts);
         assert_eq!(logits, [2.0 / 1.5, -3.0, 1.0, 0.0]);
+        assert!(counts.0.iter().all(|count| *count == 0));
     }
 
     #[test]

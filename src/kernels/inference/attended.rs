@@ -292,3 +292,60 @@ fn mix_some<L: Lanes, const N: usize, const PARTS: usize>(
         out[..width].copy_from_slice(&array[..width]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::{prop_assert, proptest};
+
+    use super::*;
+
+    fn numbers(count: usize, seed: usize) -> Vec<f32> {
+        (0..count)
+            .map(|i| ((i * 7919 + seed * 104_729) % 1009) as f32 / 252.25 - 2.0)
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn attention_is_the_mean_of_values_by_the_softmax_of_scores(
+            key_value in 1usize..4, group in 1usize..4, width in 1usize..40, length in 1usize..90, seen in 1usize..90,
+            biased: bool,
+        ) {
+            let seen = seen.min(length);
+            let heads = Heads { query: key_value * group, key_value, width };
+            let each = key_value * width;
+            let (keys, values) = (numbers(length * each, 1), numbers(length * each, 2));
+            let mut attended = Attended::new(heads, length + 3);
+            for (keys, values) in keys.chunks_exact(each).zip(values.chunks_exact(each)) {
+                attended.push(keys, values);
+            }
+            let queries = numbers(heads.query * width, 3);
+            let table = numbers(heads.query * (length + 1), 4);
+            let terms = Terms { table: &table, columns: length + 1, start: 1 };
+            let attention = Attention { scale: 0.3, seen, bias: biased.then_some(terms) };
+            let mut out = vec![0.0; queries.len()];
+            let mut scores = Vec::new();
+            attended.clone().attend(&queries, &attention, &mut out, &mut scores);
+            for head in 0..heads.query {
+                let query = &queries[head * width..][..width];
+                let place = head / group * width;
+                let mut weights: Vec<f64> = (0..seen)
+                    .map(|key| {
+                        let key_of = &keys[key * each + place..][..width];
+                        let product: f64 = query.iter().zip(key_of).map(|(q, k)| f64::from(*q) * f64::from(*k)).sum();
+                        let term = if biased { table[head * (length + 1) + 1 + key] } else { 0.0 };
+                        product * 0.3f64 + f64::from(term)
+                    })
+                    .collect();
+                let most = weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                weights.iter_mut().for_each(|weight| *weight = (*weight - most).exp());
+                let total: f64 = weights.iter().sum();
+                for at in 0..width {
+                    let value = |key: usize| f64::from(values[key * each + place + at]);
+                    let expected: f64 = weights.iter().enumerate().map(|(key, w)| w / total * value(key)).sum();
+                    prop_assert!((f64::from(out[head * width + at]) - expected).abs() < 2e-4);
+                }
+            }
+        }
+    }
+}

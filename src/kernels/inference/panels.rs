@@ -274,3 +274,85 @@ fn finish<L: Lanes>(sum: L, out: &mut [f32], bias: Option<&[f32]>, target: Targe
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::{prop_assert, prop_assert_eq, proptest};
+
+    use super::*;
+
+    fn numbers(count: usize, seed: usize) -> Vec<f32> {
+        (0..count)
+            .map(|i| ((i * 7919 + seed * 104_729) % 1009) as f32 / 504.5 - 1.0)
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn products_are_sums_and_alike_on_every_instruction_set(
+            rows in 1usize..15, inputs in 1usize..70, outputs in 1usize..150, biased: bool, add: bool, turned: bool,
+        ) {
+            let (x, weight) = (numbers(rows * inputs, 1), numbers(inputs * outputs, 2));
+            let bias = biased.then(|| numbers(outputs, 3));
+            let before = numbers(rows * outputs, 4);
+            let target = if add { Target::Add } else { Target::Replace };
+            let panels = match turned {
+                true => Panels::of(&weight, [inputs, outputs], Orientation::InputOutput),
+                false => Panels::of(&weight, [outputs, inputs], Orientation::OutputInput),
+            };
+            let panels = panels.with_bias(bias.clone());
+            let mut found = before.clone();
+            panels.multiply(&x, &mut found, target);
+            for row in 0..rows {
+                for output in 0..outputs {
+                    let at = |input: usize| if turned { input * outputs + output } else { output * inputs + input };
+                    let terms = (0..inputs).map(|k| f64::from(x[row * inputs + k]) * f64::from(weight[at(k)]));
+                    let mut expected: f64 = terms.sum();
+                    expected += bias.as_ref().map_or(0.0, |bias| f64::from(bias[output]));
+                    expected += if add { f64::from(before[row * outputs + output]) } else { 0.0 };
+                    prop_assert!((f64::from(found[row * outputs + output]) - expected).abs() < 2e-5);
+                }
+            }
+            // each row alone, and on another instruction set
+            for row in 0..rows {
+                let at = row * outputs..(row + 1) * outputs;
+                let mut alone = before[at.clone()].to_vec();
+                panels.multiply(&x[row * inputs..][..inputs], &mut alone, target);
+                prop_assert_eq!(&alone[..], &found[at]);
+            }
+            let groups = outputs.div_ceil(16 * GROUP);
+            let mut portable = before.clone();
+            groups_of::<[f32; 16]>(&panels, &x, Shared::new(&mut portable), rows, 0, groups, target);
+            prop_assert_eq!(&portable, &found);
+            #[cfg(target_arch = "x86_64")]
+            if crate::kernels::inference::available() {
+                let mut narrow = before;
+                #[target_feature(enable = "avx2,fma")]
+                fn by_avx2(panels: &Panels, x: &[f32], out: Shared<'_>, rows: usize, groups: usize, target: Target) {
+                    groups_of::<crate::kernels::inference::lanes::Avx2>(panels, x, out, rows, 0, groups, target);
+                }
+                // SAFETY: the processor has these instructions.
+                unsafe { by_avx2(&panels, &x, Shared::new(&mut narrow), rows, groups, target) };
+                prop_assert_eq!(&narrow, &found);
+            }
+            let mut row = vec![0.0; inputs];
+            panels.row(outputs - 1, &mut row);
+            for (k, value) in row.into_iter().enumerate() {
+                prop_assert_eq!(value, weight[if turned { k * outputs + outputs - 1 } else { (outputs - 1) * inputs + k }]);
+            }
+        }
+    }
+
+    #[test]
+    fn threads_do_not_change_a_product() {
+        let (x, weight) = (numbers(3 * 300, 5), numbers(300 * 500, 6));
+        let panels = Panels::of(&weight, [500, 300], Orientation::OutputInput);
+        let on = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let mut out = vec![0.0; 3 * 500];
+            pool.install(|| panels.multiply(&x, &mut out, Target::Replace));
+            out
+        };
+        assert!(on(1) == on(2) && on(1) == on(7));
+    }
+}
