@@ -54,7 +54,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("kernels", &[]),
     ("tokenizer", &["data"]),
     ("prompt", &["data"]),
-    ("report", &["metrics", "layout"]),
+    ("report", &["metrics", "data", "layout"]),
     ("metrics", &[]),
     ("data", &["gzip"]),
     ("gzip", &[]),
