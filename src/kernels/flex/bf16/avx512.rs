@@ -71,7 +71,7 @@ pub(super) unsafe fn pack_columns(
                     let row = values.wrapping_add(term * stride + column);
                     let mask = if term < terms { mask } else { 0 };
                     let narrow = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, row));
-                    _mm512_cvtepu16_epi32(std::mem::transmute::<_, _>(narrow))
+                    _mm512_cvtepu16_epi32(std::mem::transmute::<__m256bh, __m256i>(narrow))
                 };
                 let vector = _mm512_or_si512(half(term), _mm512_slli_epi32::<16>(half(term + 1)));
                 _mm512_storeu_si512(out.add(term / 2 * width + column).cast(), vector);
@@ -204,11 +204,11 @@ unsafe fn sums<const ROWS: usize, const VECTORS: usize>(tile: Tile) {
                 *columns =
                     std::mem::transmute::<__m512i, __m512bh>(_mm512_loadu_si512(right.add(LANES * vector).cast()));
             }
-            for row in 0..ROWS {
+            for (row, sums) in sums.iter_mut().enumerate() {
                 let pair = left.add(row * tile.row).cast::<i32>().read();
                 let pair = std::mem::transmute::<__m512i, __m512bh>(_mm512_set1_epi32(pair));
-                for vector in 0..VECTORS {
-                    sums[row][vector] = _mm512_dpbf16_ps(sums[row][vector], pair, columns[vector]);
+                for (sum, columns) in sums.iter_mut().zip(columns) {
+                    *sum = _mm512_dpbf16_ps(*sum, pair, columns);
                 }
             }
             left = left.add(tile.step);
