@@ -39,6 +39,22 @@ impl RelativeBuckets {
         base + (exact + by_logarithm as usize).min(buckets - 1)
     }
 
+    /// The terms of queries and keys from position 0 on, by how far they are from each other: `[buckets,
+    /// heads]` table → `[heads, queries + keys − 1]`, as [`Bias::Diagonals`](super::Bias) has them.
+    pub fn diagonals(&self, table: Tensor<2>, queries: usize, keys: usize) -> Tensor<2> {
+        let last = queries - 1;
+        let buckets: Vec<i32> = (0..queries + keys - 1)
+            .map(|diagonal| match diagonal.checked_sub(last) {
+                Some(ahead) => self.bucket(0, ahead),
+                None => self.bucket(last - diagonal, 0),
+            })
+            .map(|bucket| i32::try_from(bucket).expect("a few dozen buckets"))
+            .collect();
+        let count = buckets.len();
+        let buckets = TensorData::new(buckets, [count]);
+        embedding(Tensor::<1, Int>::from_data(buckets, &table.device()), table).transpose()
+    }
+
     /// The terms of queries from position `start` on over keys from position 0 on:
     /// `[buckets, heads]` table → `[1, heads, queries, keys]`.
     pub fn bias(&self, table: Tensor<2>, start: usize, queries: usize, keys: usize) -> Tensor<4> {
@@ -54,16 +70,15 @@ impl RelativeBuckets {
 }
 
 /// ALiBi (Press et al. 2022) as Falcon has it: each head adds its slope times a key's position, in
-/// bfloat16, divided by `√width` as the scores are: `[1, key_value, group·queries, keys]`.
-pub fn alibi(heads: Heads, queries: usize, keys: usize, device: &Device) -> Tensor<4> {
+/// bfloat16, divided by `√width` as the scores are: `[query, keys]`.
+pub fn alibi(heads: Heads, keys: usize, device: &Device) -> Tensor<2> {
     let bfloat = |value: f32| half::bf16::from_f32(value).to_f32();
     let values: Vec<f32> = slopes(heads.query)
         .into_iter()
-        .flat_map(|slope| std::iter::repeat_n(bfloat(slope), queries))
+        .map(bfloat)
         .flat_map(|slope| (0..keys).map(move |key| bfloat(slope * key as f32) * heads.scale()))
         .collect();
-    let shape = [1, heads.key_value, heads.group() * queries, keys];
-    Tensor::from_data(TensorData::new(values, shape), device)
+    Tensor::from_data(TensorData::new(values, [heads.query, keys]), device)
 }
 
 /// A geometric sequence for a power of two of heads; others take every second one of the next power.

@@ -6,11 +6,16 @@
 //! fixed order, so that results do not depend on the number of threads.
 
 mod array;
+mod panels;
 mod product;
 mod simd;
+mod tile;
+
+pub(super) use tile::PANEL;
 
 pub(super) use array::{Array, Shared, buffer};
-pub(super) use product::{Block, Matrix, Target, product, product_here};
+pub(super) use panels::{Panels, copy as copy_panel};
+pub(super) use product::{Block, Matrix, Plus, Right, Target, multiply, product, product_with, transposed_product_into};
 pub(super) use simd::{exp, largest, sum, sum_pairs, tanh, vectorized};
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -71,6 +76,50 @@ pub(super) fn run<const N: usize, const D: usize, O: Fused<N>>(operation: O, inp
         OpsKind::UnTracked(prepared) => prepared.finish(operation.forward(arrays, false).0.into_primitive()),
     };
     Tensor::from_primitive::<Tracked>(output)
+}
+
+/// A fused operation on any number of arrays.
+pub(super) trait FusedMany: Clone + std::fmt::Debug + Send + 'static {
+    /// What the backward pass needs of the forward one.
+    type Saved: Clone + std::fmt::Debug + Send + 'static;
+
+    /// The result. `tracked` says whether a backward pass will follow.
+    fn forward(&self, inputs: Vec<Array>, tracked: bool) -> (Array, Self::Saved);
+
+    /// The gradients of the inputs that are wanted, from that of the result.
+    fn backward(&self, saved: Self::Saved, gradient: Array, wanted: &[bool]) -> Vec<Option<Array>>;
+}
+
+#[derive(Clone, Debug)]
+struct Counted<O>(O);
+
+impl<const N: usize, O: FusedMany> Fused<N> for Counted<O> {
+    type Saved = O::Saved;
+
+    fn forward(&self, inputs: [Array; N], tracked: bool) -> (Array, Self::Saved) {
+        self.0.forward(inputs.into(), tracked)
+    }
+
+    fn backward(&self, saved: Self::Saved, gradient: Array, wanted: [bool; N]) -> [Option<Array>; N] {
+        let gradients = self.0.backward(saved, gradient, &wanted);
+        gradients.try_into().expect("a gradient or none for each input")
+    }
+}
+
+/// Runs a fused operation of up to twelve inputs.
+pub(super) fn run_many<O: FusedMany>(operation: O, inputs: Vec<Tensor<2>>) -> Tensor<2> {
+    macro_rules! by_count {
+        ($($count:literal)*) => {
+            match inputs.len() {
+                $($count => {
+                    let inputs: [Tensor<2>; $count] = inputs.try_into().expect("as many as were counted");
+                    run(Counted(operation), inputs)
+                })*
+                count => unreachable!("an operation of {count} inputs"),
+            }
+        };
+    }
+    by_count!(1 2 3 4 5 6 7 8 9 10 11 12)
 }
 
 type Tracked = Autodiff<Flex, NoCheckpointing>;
