@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Left may use right. `step`, `seed` and `device` are the contract: anyone may use them, but for
+/// Left may use right. `step`, `seed`, `device` and `profile` are the contract: anyone may use them, but for
 /// the rooms that stand below it.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
@@ -16,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "steps", "report", "records", "execute", "plan", "pipeline", "store", "metrics",
         ],
     ),
-    ("records", &["execute", "plan", "pipeline", "store"]),
+    ("records", &["execute", "plan", "pipeline", "store", "gzip"]),
     (
         "steps",
         &[
@@ -44,15 +44,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("prompt", &["data"]),
     ("report", &["metrics", "layout"]),
     ("metrics", &[]),
-    ("data", &[]),
+    ("data", &["gzip"]),
+    ("gzip", &[]),
     ("store", &[]),
     ("layout", &[]),
     ("device", &[]),
     ("seed", &[]),
+    ("profile", &[]),
 ];
 
 /// What anyone may use.
-const CONTRACT: &[&str] = &["step", "seed", "device"];
+const CONTRACT: &[&str] = &["step", "seed", "device", "profile"];
 
 /// Source files with their room and their text without test modules and comments.
 fn sources() -> Vec<(PathBuf, String, String)> {

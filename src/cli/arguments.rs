@@ -101,6 +101,7 @@ pub enum Command {
   fragua run lab.yaml --device cpu --threads 2 --jobs 2
   fragua run lab.yaml --until base      this step and what it needs
   fragua run lab.yaml --force answers   again, although it is known
+  fragua run lab.yaml --profile         and a time line of what took how long
   fragua run lab.yaml --json | tail -1 | jq -r .report
 
 Ctrl-C once stops after the next checkpoint, twice stops now; the same command goes on later.")]
@@ -357,6 +358,11 @@ pub struct RunArguments {
     /// Where reports are written to
     #[arg(long, value_name = "DIR", default_value = "reports")]
     pub reports: PathBuf,
+
+    /// Record what each step does when, operation by operation: a time line for ui.perfetto.dev or
+    /// chrome://tracing, in the run's folder
+    #[arg(long)]
+    pub profile: bool,
 
     /// Give the run a name: `show`, `diff`, .. take it, and `gc` keeps what it needs
     #[arg(long, value_name = "NAME", value_parser = run_name)]

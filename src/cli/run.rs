@@ -10,7 +10,7 @@ use super::arguments::{Global, RunArguments};
 use super::look;
 use super::print::{counted, duration, line};
 use super::screen::{Mode, Screen};
-use crate::execute::{self, Local, Options, Outcome, RunRecord, RunState, memory_of_the_machine};
+use crate::execute::{self, Local, Options, Outcome, RunRecord, RunState, TIME_LINE, memory_of_the_machine};
 use crate::store::Store;
 
 /// How long a worker may take to stop after its timeout: a checkpoint of a large model takes time.
@@ -43,6 +43,7 @@ pub fn run(global: &Global, arguments: &RunArguments) -> anyhow::Result<u8> {
         grace: GRACE,
         command: std::env::args().collect(),
         name: arguments.name.clone(),
+        profile: arguments.profile,
         reports: arguments.reports.clone(),
         with_facts: |page, facts| Ok(crate::report::with_facts(page, facts)?),
         stops: &STOPS,
@@ -52,6 +53,7 @@ pub fn run(global: &Global, arguments: &RunArguments) -> anyhow::Result<u8> {
         screen.show(event);
     })?;
     drop(screen);
+    let time_line = arguments.profile.then(|| store.run_path(&record.run).join(TIME_LINE));
     if global.quiet && !global.json {
         record.report.iter().for_each(line);
     } else if !global.json {
@@ -59,6 +61,12 @@ pub fn run(global: &Global, arguments: &RunArguments) -> anyhow::Result<u8> {
         if let Some(report) = &record.report {
             super::scored::table(Path::new(report));
             line(format!("report: {}", from_here(report)));
+        }
+        if let Some(path) = time_line {
+            line(match path.exists() {
+                true => format!("time line: {} (open it in ui.perfetto.dev)", path.display()),
+                false => "time line: none, for nothing had to run; --force STEP runs a step again".into(),
+            });
         }
     }
     super::report::index(&store, &arguments.reports);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::arguments::Global;
-use super::print::{Paint, counted, duration, error_colour, error_line, line};
+use super::print::{Paint, bytes, counted, duration, error_colour, error_line, line};
 use crate::execute::RunEvent;
 use crate::step::Event;
 
@@ -100,10 +100,17 @@ impl Screen {
                 ..
             } => self.begin(instance, *attempt, reasons),
             RunEvent::Worker { instance, event } => self.worker(instance, event),
-            RunEvent::Executed { instance, seconds, .. } => {
+            RunEvent::Executed {
+                instance,
+                seconds,
+                peak_bytes,
+                ..
+            } => {
                 let reasons = self.end(instance);
                 let took = Paint::Faint.on(&why(&reasons), error_colour());
-                self.result(Paint::Good, "done", instance, &format!("{} {took}", duration(*seconds)));
+                let memory = peak_bytes.map(|peak| format!(", {}", bytes(peak))).unwrap_or_default();
+                let text = format!("{}{memory} {took}", duration(*seconds));
+                self.result(Paint::Good, "done", instance, &text);
             }
             RunEvent::Failed {
                 instance,

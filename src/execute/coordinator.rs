@@ -18,6 +18,7 @@ use super::run::{ExecuteError, Options};
 use super::running::Running;
 use super::slots::{Need, Slots};
 use super::task::Launcher;
+use super::timeline::TimeLine;
 use crate::pipeline::Pipeline;
 use crate::plan::{Decision, Made, Part, Planner};
 use crate::step::{Digest, Event};
@@ -85,6 +86,8 @@ pub(super) struct Coordinator<'a> {
     pub stops: u32,
     /// Whether something failed.
     pub failed: bool,
+    /// What workers recorded.
+    time_line: TimeLine,
     /// Hears what happens.
     listener: &'a mut dyn FnMut(&RunEvent),
     /// Everything told but progress, for the run's folder.
@@ -142,6 +145,7 @@ impl<'a> Coordinator<'a> {
             told_beyond: BTreeSet::new(),
             stops: 0,
             failed: false,
+            time_line: TimeLine::of(folder),
             listener,
             events: BufWriter::new(events),
             path: folder.join(RunRecord::FILE),
@@ -270,6 +274,29 @@ impl<'a> Coordinator<'a> {
         let record = &mut self.record.instances[index];
         record.state = state;
         record
+    }
+
+    /// Takes what a worker recorded into the run's time line.
+    pub fn record_time(&mut self, index: usize, attempt: &Path) {
+        let instance = &self.pipeline.instances[index].name;
+        if let Err(error) = self.time_line.take_in(attempt, index + 1, instance) {
+            self.warn(index, format!("its time line is lost: {error}; nothing depends on it"));
+        }
+    }
+
+    /// Ends the run's time line; its file, if there is something in it.
+    pub fn end_time_line(&mut self) -> Option<String> {
+        match self.time_line.close() {
+            Ok(path) => path.map(|path| path.display().to_string()),
+            Err(error) => {
+                let message = format!("the time line is lost: {error}; nothing depends on it");
+                self.tell(&RunEvent::Warning {
+                    instance: None,
+                    message,
+                });
+                None
+            }
+        }
     }
 
     pub fn warn(&mut self, index: usize, message: String) {

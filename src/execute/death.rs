@@ -117,19 +117,6 @@ fn counted(text: &str, word: &str) -> Option<u64> {
     number?.trim().parse().ok()
 }
 
-/// The most memory that a process has held at once so far, where the system tells (Linux: VmHWM).
-/// `process` is its number, or `self`.
-pub(super) fn peak_bytes(process: &str) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    high_water(&status)
-}
-
-fn high_water(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kilobytes.checked_mul(1024)
-}
-
 /// Bytes for people.
 fn size(bytes: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "shown with two digits")]
@@ -219,20 +206,6 @@ mod tests {
             "/sys/fs/cgroup/memory/docker/1/memory.oom_control"
         );
         assert_eq!(file("3:cpuset:/") + &file("nonsense"), "");
-    }
-
-    #[test]
-    fn the_high_water_mark_is_read() {
-        assert_eq!(
-            high_water("Name:\tx\nVmPeak:\t 9 kB\nVmHWM:\t   2048 kB\n"),
-            Some(2 << 20)
-        );
-        assert_eq!(high_water("VmHWM:\t18446744073709551615 kB\n"), None);
-        assert_eq!(high_water(""), None);
-        if cfg!(target_os = "linux") {
-            assert!(peak_bytes("self").unwrap() > 1 << 20);
-        }
-        assert_eq!(peak_bytes("no such process"), None);
     }
 
     #[test]

@@ -140,6 +140,9 @@ pub enum RunEvent {
         seconds: f64,
         /// The report's page.
         report: Option<String>,
+        /// The time line, if one was asked for and something ran.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        profile: Option<String>,
     },
 }
 

@@ -21,6 +21,7 @@ const LOG: &str = "stderr.log";
 impl Coordinator<'_> {
     /// Takes in what an ended worker left.
     pub(super) fn finish(&mut self, index: usize, running: Running, ended: &Ended) {
+        self.record_time(index, &running.attempt.path);
         let exit = read_exit(&running.attempt.path, running.attempt.number);
         let peak_bytes = exit.as_ref().and_then(|exit| exit.peak_bytes).or(ended.peak_bytes());
         let late = running.time.failure();

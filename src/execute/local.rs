@@ -74,7 +74,7 @@ impl Job for Process {
             return Ok(Some(Ended::process(death)));
         }
         if self.peak_bytes.is_none() || self.measured.elapsed() >= MEASURE_EVERY {
-            let peak = death::peak_bytes(&self.child.id().to_string());
+            let peak = crate::profile::peak_bytes(&self.child.id().to_string());
             self.peak_bytes = self.peak_bytes.max(peak);
             self.measured = Instant::now();
         }

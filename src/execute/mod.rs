@@ -22,6 +22,7 @@ mod running;
 mod slots;
 mod start;
 mod task;
+mod timeline;
 mod worker;
 
 pub use environment::Facts;
@@ -33,6 +34,7 @@ pub use resolved::{KeptSource, Resolved, ResolvedInstance};
 pub use run::{ExecuteError, Options, run};
 pub use slots::memory_of_the_machine;
 pub use task::{Ended, Exit, Job, Launcher, Task, WorkOutcome};
+pub use timeline::TIME_LINE;
 pub use worker::work;
 
 #[cfg(test)]

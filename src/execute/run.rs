@@ -39,6 +39,8 @@ pub struct Options<'a> {
     pub command: Vec<String>,
     /// The name that the user gives the run.
     pub name: Option<String>,
+    /// Whether workers record what they do when.
+    pub profile: bool,
     /// Where reports are exported to.
     pub reports: PathBuf,
     /// Fills a run's facts into a report's page.
@@ -107,6 +109,7 @@ pub fn run(
     coordinator.record.report = export(pipeline, &coordinator.made, &coordinator.record, &folder, options)?;
     write_json(&folder.join(RunRecord::FILE), &coordinator.record)?;
     let record = coordinator.record.clone();
+    let profile = coordinator.end_time_line();
     coordinator.tell(&RunEvent::Finished {
         run: record.run.clone(),
         executed: record.count(RunState::Executed),
@@ -117,6 +120,7 @@ pub fn run(
         skipped: record.count(RunState::Skipped),
         seconds: clock.elapsed().as_secs_f64(),
         report: record.report.clone(),
+        profile,
     });
     Ok(record)
 }

@@ -223,6 +223,7 @@ impl Coordinator<'_> {
             device: instance.device(self.options.device),
             threads: need.cpus,
             checkpoints: claim.checkpoints()?,
+            profile: self.options.profile,
         })
     }
 }

@@ -40,6 +40,9 @@ pub struct Task {
     pub threads: usize,
     /// The folder that outlives the attempt.
     pub checkpoints: PathBuf,
+    /// Whether to record a time line.
+    #[serde(default)]
+    pub profile: bool,
 }
 
 impl Task {

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::Value;
 
-use super::death;
 use super::task::{Exit, Task, WorkOutcome};
+use super::timeline::RECORD;
+use crate::profile;
 use crate::seed::Seed;
 use crate::step::{Context, Digest, Event, Interrupted, Key, KeyError, Kind, Known, Redaction, Step};
 use crate::store::{Holder, Manifest, advice_on_room, sync_tree, write_json};
@@ -53,6 +54,10 @@ pub fn work(attempt: &Path, kinds: &'static [Kind]) -> anyhow::Result<WorkOutcom
             writeln!(io::stderr(), "{}", redaction.clean(&panic.to_string())).ok();
         }));
     }
+    if task.profile {
+        let path = attempt.join(RECORD);
+        profile::start(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     let mut alone = None; // until the exit record is written
     let work = AssertUnwindSafe(|| {
         alone = Some(wait_for_earlier_worker(&task.checkpoints, &sink)?);
@@ -80,7 +85,7 @@ pub fn work(attempt: &Path, kinds: &'static [Kind]) -> anyhow::Result<WorkOutcom
         outcome: outcome.clone(),
         outputs,
         seconds: start.elapsed().as_secs_f64(),
-        peak_bytes: death::peak_bytes("self"),
+        peak_bytes: profile::peak_bytes("self"),
     };
     write_json(&attempt.join(Exit::FILE), &exit)?;
     drop(alone);
@@ -122,7 +127,20 @@ fn perform(attempt: &Path, task: Task, sink: Sink, kinds: &'static [Kind]) -> an
         sink,
         stop: &STOP,
     };
-    step.run(&context)?;
+    {
+        let _step = profile::span("step", kind.name);
+        step.run(&context)?;
+    }
+    match profile::finish() {
+        Ok(Some(recorded)) if recorded.cut => {
+            let lines = recorded.lines;
+            context.warn(format!(
+                "the time line has the first {lines} events; the work went on after them"
+            ));
+        }
+        Ok(_) => {}
+        Err(error) => context.warn(format!("the time line is not whole: {error}; nothing depends on it")),
+    }
     let changed = changed_fields(step.as_ref(), &task.fields, &digests)?;
     if !changed.is_empty() {
         bail!("{} changed while the step ran: run again", changed.join(", "));

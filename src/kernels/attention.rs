@@ -30,8 +30,21 @@ impl Heads {
         (self.query + 2 * self.key_value) * self.width
     }
 
+    /// Of each column of a packed row, where it is in a row that [`regroup`] is given.
+    pub fn regrouped(&self) -> Vec<usize> {
+        let Self { key_value, width, .. } = *self;
+        let each = self.group() + 2;
+        let part = |start: usize, count: usize| {
+            let heads =
+                (0..key_value).flat_map(move |group| (start..start + count).map(move |head| group * each + head));
+            heads.flat_map(move |head| head * width..(head + 1) * width)
+        };
+        let group = self.group();
+        part(0, group).chain(part(group, 1)).chain(part(group + 1, 1)).collect()
+    }
+
     /// `1 / √width`
-    pub(super) fn scale(&self) -> f32 {
+    pub fn scale(&self) -> f32 {
         1.0 / (self.width as f32).sqrt()
     }
 }

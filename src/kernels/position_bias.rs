@@ -55,6 +55,15 @@ impl RelativeBuckets {
         embedding(Tensor::<1, Int>::from_data(buckets, &table.device()), table).transpose()
     }
 
+    /// A head's term for each distance, of `[buckets, heads]` values: `[heads, 2·reach − 1]` (or `reach`, when
+    /// keys after a query are never seen), the key of the query's own position at column `reach − 1`.
+    pub fn by_distance(&self, table: &[f32], reach: usize) -> Vec<f32> {
+        let heads = table.len() / self.buckets;
+        let after = if self.bidirectional { reach - 1 } else { 0 };
+        let terms = |head: usize| (0..reach + after).map(move |key| table[self.bucket(reach - 1, key) * heads + head]);
+        (0..heads).flat_map(terms).collect()
+    }
+
     /// The terms of queries from position `start` on over keys from position 0 on:
     /// `[buckets, heads]` table → `[1, heads, queries, keys]`.
     pub fn bias(&self, table: Tensor<2>, start: usize, queries: usize, keys: usize) -> Tensor<4> {
@@ -72,13 +81,17 @@ impl RelativeBuckets {
 /// ALiBi (Press et al. 2022) as Falcon has it: each head adds its slope times a key's position, in
 /// bfloat16, divided by `√width` as the scores are: `[query, keys]`.
 pub fn alibi(heads: Heads, keys: usize, device: &Device) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(alibi_terms(heads, keys), [heads.query, keys]), device)
+}
+
+/// The same for each head and key, which are those of every query: `[query, keys]`.
+pub fn alibi_terms(heads: Heads, keys: usize) -> Vec<f32> {
     let bfloat = |value: f32| half::bf16::from_f32(value).to_f32();
-    let values: Vec<f32> = slopes(heads.query)
+    slopes(heads.query)
         .into_iter()
         .map(bfloat)
         .flat_map(|slope| (0..keys).map(move |key| bfloat(slope * key as f32) * heads.scale()))
-        .collect();
-    Tensor::from_data(TensorData::new(values, [heads.query, keys]), device)
+        .collect()
 }
 
 /// A geometric sequence for a power of two of heads; others take every second one of the next power.

@@ -71,7 +71,7 @@ impl Scaling {
 
 impl Rotation {
     /// Cosines and sines, `[seq, head_width/2]` each, in f32 arithmetic as Hugging Face has it.
-    pub(super) fn tables(&self, seq: usize, head_width: usize) -> (Vec<f32>, Vec<f32>) {
+    pub fn tables(&self, seq: usize, head_width: usize) -> (Vec<f32>, Vec<f32>) {
         let half = head_width / 2;
         let frequencies: Vec<f32> = (0..half)
             .map(|i| 1.0 / (f64::from(self.theta).powf(2.0 * i as f64 / head_width as f64) as f32))

@@ -186,7 +186,7 @@ fn causal_attention() {
                     "attention",
                     [[2 * seq, heads.packed()]],
                     |[x]| attention(x, heads, seq, dropout),
-                    |[x]| attention::composed(x, heads, seq, dropout),
+                    |[x]| attention::composed(x, heads, seq, &Scoring::causal(heads, 0), dropout),
                 );
             }
         }

@@ -5,11 +5,12 @@ use burn::tensor::{Int, Tensor};
 use serde_json::{Map, Value, json};
 
 use super::config::{Fields, Layout, rope_theta};
+use super::inference::{self, Decoder, Embedding, Mlp, Network, Order, Positions, Stack};
 use super::init::{DEVIATION, Source, Start, residual_deviation};
 use super::layers::{LayerNorm, Linear, parts};
 use super::{LanguageModel, ModelConfig, ModelError, Pass, Role, Weight};
 use crate::kernels::{
-    Activation, Heads, Rotation, Scaling, Scoring, alibi, attention, cached_attention, dropout, embedding, regroup,
+    Activation, Bias, Heads, Rotation, Scaling, Scoring, alibi, attention, cached_attention, dropout, embedding, regroup,
     rotary, scored_attention, scored_cached_attention,
 };
 
@@ -164,7 +165,7 @@ impl Falcon {
         let drop = pass.drop("attention", layer, self.dropout);
         let mixed = if self.layout.alibi {
             let scoring = Scoring {
-                bias: Some(alibi(heads, seq, start + seq, &packed.device())),
+                bias: Some(Bias::Keys(alibi(heads, start + seq, &packed.device()))),
                 ..Scoring::causal(heads, start)
             };
             match pass {
@@ -218,6 +219,54 @@ impl LanguageModel for Falcon {
 
     fn output(&self) -> &Weight {
         self.output.as_ref().unwrap_or(&self.tokens)
+    }
+
+    fn compile(&mut self, config: &ModelConfig) -> Network {
+        let (embedding, output) = Embedding::with_output(&mut self.tokens, self.output.as_mut());
+        let (heads, layout) = (self.heads, self.layout);
+        let blocks = self.blocks.iter_mut().map(|block| inference::Block {
+            attention_norm: block.attention_norm.compile(),
+            attention_in: match layout.rows {
+                Rows::MultiQuery => Linear::compile([&mut block.attention_in]),
+                Rows::PerHead | Rows::Grouped => block.attention_in.compile_as(&heads.regrouped()),
+            },
+            attention_out: Linear::compile([&mut block.attention_out]),
+            cross: None,
+            mlp_norm: block.mlp_norm.as_mut().map(LayerNorm::compile),
+            mlp: Mlp {
+                inner: Linear::compile([&mut block.mlp_in]),
+                activation: Activation::Gelu,
+                gated: false,
+                out: Linear::compile([&mut block.mlp_out]),
+            },
+        });
+        let rotation = Rotation {
+            theta: self.theta,
+            start: 0,
+            scaling: Scaling::None,
+        };
+        let stack = Stack {
+            blocks: blocks.collect(),
+            norm: Some(self.norm.compile()),
+            heads,
+            order: match layout.blocks {
+                Blocks::Sequential => Order::Before,
+                Blocks::Parallel | Blocks::ParallelTwoNorms => Order::Parallel,
+            },
+            positions: match layout.alibi {
+                true => Positions::alibi(heads, config.context),
+                false => Positions::rotary(rotation, heads, config.context),
+            },
+            scale: heads.scale(),
+            causal: true,
+        };
+        Network {
+            embedding,
+            decoder: Decoder::Attention(stack),
+            encoder: None,
+            output,
+            output_scale: 1.0,
+        }
     }
 }
 

@@ -4,10 +4,12 @@ use burn::tensor::{Int, Tensor};
 use serde_json::{Map, Value, json};
 
 use super::config::{Fields, Layout};
+use super::inference::{self, Decoder, Embedding, Mlp, Network, Order, Positions, Stack};
 use super::init::{DEVIATION, Source, Start, residual_deviation};
-use super::layers::{LayerNorm, parts};
+use super::layers::{Half, LayerNorm, parts};
 use super::{LanguageModel, ModelConfig, ModelError, Pass, Role, Weight};
-use crate::kernels::{Heads, Orientation, attention, cached_attention, dropout, embedding, gelu, linear};
+use crate::kernels::inference::Panels;
+use crate::kernels::{Activation, Attending, Heads, Orientation, Products, Scoring, dropout, embedding, mlp};
 
 /// The weights of a GPT-2.
 #[derive(Clone, Debug)]
@@ -64,13 +66,17 @@ impl Product {
         }
     }
 
-    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        linear(
-            x,
-            self.weight.value(),
-            Some(self.bias.value()),
-            Orientation::InputOutput,
-        )
+    fn products(&self) -> Products {
+        Products {
+            weights: vec![self.weight.value()],
+            biases: vec![self.bias.value()],
+            orientation: Orientation::InputOutput,
+        }
+    }
+
+    fn compile(&mut self) -> Panels {
+        let dims = self.weight.value().dims();
+        Panels::of(&self.weight.take(), dims, Orientation::InputOutput).with_bias(Some(self.bias.take()))
     }
 }
 
@@ -123,23 +129,66 @@ impl LanguageModel for Gpt2 {
             .reshape([batch * seq, width]);
         let mut x = dropout(x, drop("embedding", 0, &pass));
         for (layer, block) in self.blocks.iter().enumerate() {
-            let packed = block.attention_in.forward(block.attention_norm.forward(x.clone()));
-            let drop_probabilities = drop("attention", layer, &pass);
-            let mixed = match &mut pass {
-                Pass::Whole { .. } => attention(packed, self.heads, seq, drop_probabilities),
-                Pass::Cached { cache } => cached_attention(packed, self.heads, cache.layer(layer)),
+            let half = Half {
+                norm: Some(block.attention_norm.row_norm()),
+                inner: block.attention_in.products(),
+                outer: block.attention_out.products(),
             };
-            let mixed = block.attention_out.forward(mixed);
-            x = x.add(dropout(mixed, drop("attention_out", layer, &pass)));
-            let inner = gelu(block.mlp_in.forward(block.mlp_norm.forward(x.clone())));
-            let inner = block.mlp_out.forward(inner);
-            x = x.add(dropout(inner, drop("mlp_out", layer, &pass)));
+            let attending = Attending {
+                heads: self.heads,
+                seq,
+                rotation: None,
+                scoring: &Scoring::causal(self.heads, start),
+                dropout: drop("attention", layer, &pass),
+            };
+            let dropped = drop("attention_out", layer, &pass);
+            x = half.attend(x, &attending, dropped, layer, &mut pass);
+            let norm = block.mlp_norm.row_norm();
+            let (inner, outer) = (block.mlp_in.products(), block.mlp_out.products());
+            let dropped = drop("mlp_out", layer, &pass);
+            x = mlp(x, Some(&norm), &inner, Activation::GeluNew, &outer, dropped);
         }
         self.norm.forward(x)
     }
 
     fn output(&self) -> &Weight {
         self.output.as_ref().unwrap_or(&self.tokens)
+    }
+
+    fn compile(&mut self, config: &ModelConfig) -> Network {
+        let (embedding, output) = Embedding::with_output(&mut self.tokens, self.output.as_mut());
+        let blocks = self.blocks.iter_mut().map(|block| inference::Block {
+            attention_norm: block.attention_norm.compile(),
+            attention_in: block.attention_in.compile(),
+            attention_out: block.attention_out.compile(),
+            cross: None,
+            mlp_norm: Some(block.mlp_norm.compile()),
+            mlp: Mlp {
+                inner: block.mlp_in.compile(),
+                activation: Activation::GeluNew,
+                gated: false,
+                out: block.mlp_out.compile(),
+            },
+        });
+        let stack = Stack {
+            blocks: blocks.collect(),
+            norm: Some(self.norm.compile()),
+            heads: self.heads,
+            order: Order::Before,
+            positions: Positions::None,
+            scale: config.attention_heads().scale(),
+            causal: true,
+        };
+        Network {
+            embedding: Embedding {
+                positions: Some(self.positions.take()),
+                ..embedding
+            },
+            decoder: Decoder::Attention(stack),
+            encoder: None,
+            output,
+            output_scale: 1.0,
+        }
     }
 }
 

@@ -15,9 +15,11 @@ use super::palm::Palm;
 use super::rnn::Rnn;
 use super::t5::T5;
 use super::transformer::Transformer;
-use super::{Cache, Inputs, LanguageModel, Layout, ModelConfig, ModelError, Pass, Sources, Weight, WeightFile};
-use crate::device::DeviceSpec;
-use crate::kernels::{Orientation, linear, linear_cross_entropy, smoothed_cross_entropy};
+use super::{
+    Cache, Inference, Inputs, LanguageModel, Layout, ModelConfig, ModelError, Pass, Sources, Weight, WeightFile,
+};
+use crate::device::{DeviceSpec, is_cpu};
+use crate::kernels::{Orientation, inference, linear, linear_cross_entropy, smoothed_cross_entropy};
 use crate::seed::Seed;
 
 /// A language model with its weights on one device: a decoder, with an encoder before it where the
@@ -65,6 +67,18 @@ impl Model {
         config.settle(&source);
         Self::build(&config, &mut source);
         source.finish(config.tied_embeddings)
+    }
+
+    /// Its form for inference, which takes its weights: of a model on a CPU with fused multiply-add.
+    ///
+    /// # Errors
+    /// The model as it was, where there is no such form.
+    pub fn compile(mut self) -> Result<Inference, Box<Self>> {
+        if !is_cpu(&self.device) || !inference::available() {
+            return Err(Box::new(self));
+        }
+        let network = self.network.compile(&self.config);
+        Ok(Inference::new(&self.config, network))
     }
 
     fn build(config: &ModelConfig, source: &mut dyn Source) -> Self {

@@ -6,10 +6,13 @@ use burn::tensor::{Int, Tensor};
 use serde_json::{Map, Value, json};
 
 use super::config::{Fields, Layout};
+use super::inference::{self, Decoder, Embedding, Mlp, Network, Order, Positions, Stack};
 use super::init::{DEVIATION, Source, Start, residual_deviation};
 use super::layers::{LayerNorm, Linear, parts};
 use super::{LanguageModel, ModelConfig, ModelError, Pass, Role, Weight};
-use crate::kernels::{Heads, Rotation, Scaling, attention, cached_attention, dropout, embedding, rotary, swiglu};
+use crate::kernels::{
+    Activation, Heads, Rotation, Scaling, attention, cached_attention, dropout, embedding, rotary, swiglu,
+};
 
 #[derive(Clone, Debug)]
 pub(super) struct Palm {
@@ -123,6 +126,44 @@ impl LanguageModel for Palm {
 
     fn output(&self) -> &Weight {
         self.output.as_ref().unwrap_or(&self.tokens)
+    }
+
+    fn compile(&mut self, config: &ModelConfig) -> Network {
+        let (embedding, output) = Embedding::with_output(&mut self.tokens, self.output.as_mut());
+        let blocks = self.blocks.iter_mut().map(|block| inference::Block {
+            attention_norm: block.norm.compile(),
+            attention_in: Linear::compile([&mut block.query, &mut block.key, &mut block.value]),
+            attention_out: Linear::compile([&mut block.attention_out]),
+            cross: None,
+            mlp_norm: None,
+            mlp: Mlp {
+                inner: Linear::compile([&mut block.gate, &mut block.up]),
+                activation: Activation::Silu,
+                gated: true,
+                out: Linear::compile([&mut block.down]),
+            },
+        });
+        let rotation = Rotation {
+            theta: self.theta,
+            start: 0,
+            scaling: Scaling::None,
+        };
+        let stack = Stack {
+            blocks: blocks.collect(),
+            norm: Some(self.norm.compile()),
+            heads: self.heads,
+            order: Order::Parallel,
+            positions: Positions::rotary(rotation, self.heads, config.context),
+            scale: self.heads.scale(),
+            causal: true,
+        };
+        Network {
+            embedding,
+            decoder: Decoder::Attention(stack),
+            encoder: None,
+            output,
+            output_scale: 1.0,
+        }
     }
 }
 

@@ -7,9 +7,11 @@ use burn::tensor::{Int, Tensor};
 use serde_json::{Map, Value, json};
 
 use super::config::{Fields, Layout};
+use super::inference::{Decoder, Embedding, Network, Recurrent, RecurrentBlock};
 use super::init::{Source, Start};
 use super::layers::parts;
 use super::{LanguageModel, ModelConfig, ModelError, Pass, Role, Weight};
+use crate::kernels::inference::Panels;
 use crate::kernels::{Cell, Orientation, dropout, embedding, linear, recurrence};
 
 #[derive(Clone, Debug)]
@@ -96,6 +98,29 @@ impl LanguageModel for Rnn {
 
     fn output(&self) -> &Weight {
         self.output.as_ref().unwrap_or(&self.tokens)
+    }
+
+    fn compile(&mut self, _: &ModelConfig) -> Network {
+        let (embedding, output) = Embedding::with_output(&mut self.tokens, self.output.as_mut());
+        let panels = |weight: &mut Weight, bias: &mut Weight| {
+            let dims = weight.value().dims();
+            Panels::of(&weight.take(), dims, Orientation::OutputInput).with_bias(Some(bias.take()))
+        };
+        let blocks = self.blocks.iter_mut().map(|block| RecurrentBlock {
+            input: panels(&mut block.input, &mut block.input_bias),
+            recurrent: panels(&mut block.recurrent, &mut block.recurrent_bias),
+        });
+        let recurrent = Recurrent {
+            blocks: blocks.collect(),
+            cell: self.cell,
+        };
+        Network {
+            embedding,
+            decoder: Decoder::Recurrent(recurrent),
+            encoder: None,
+            output,
+            output_scale: 1.0,
+        }
     }
 }
 

@@ -5,12 +5,12 @@ use burn::tensor::{Int, Tensor};
 use serde_json::{Map, Value, json};
 
 use super::config::{Fields, Layout};
+use super::inference::{self, Decoder, Embedding, Network, Order, Positions};
 use super::init::{DEVIATION, Source, Start, residual_deviation};
 use super::layers::{Linear, Projections, RmsNorm, parts};
 use super::{Cache, Encoded, LanguageModel, ModelConfig, ModelError, Pass, Role, Sources, Weight};
 use crate::kernels::{
-    Activation, Heads, RelativeBuckets, Scoring, cross_attention, dropout, embedding, scored_attention,
-    scored_cached_attention,
+    Activation, Attending, Bias, Dropout, Heads, RelativeBuckets, Scoring, dropout, embedding, mlp,
 };
 use crate::seed::Seed;
 
@@ -127,8 +127,9 @@ impl T5 {
         }
     }
 
-    /// How far the queries are from the keys, as terms of the scores.
-    fn scoring(&self, stack: &Stack, start: usize, queries: usize, causal: bool) -> Scoring<'static> {
+    /// How far the queries are from the keys, as terms of the scores: of whole sequences, or of new
+    /// tokens after `start` others.
+    fn scoring(&self, stack: &Stack, start: Option<usize>, queries: usize, causal: bool) -> Scoring<'static> {
         let buckets = RelativeBuckets {
             buckets: self.layout.buckets,
             max_distance: self.layout.max_distance,
@@ -136,20 +137,24 @@ impl T5 {
         };
         Scoring {
             scale: 1.0,
-            bias: Some(buckets.bias(stack.positions.value(), start, queries, start + queries)),
-            causal: causal.then_some(start),
+            bias: Some(match start {
+                None => Bias::Diagonals(buckets.diagonals(stack.positions.value(), queries, queries)),
+                Some(start) => Bias::Whole(buckets.bias(stack.positions.value(), start, queries, start + queries)),
+            }),
+            causal: causal.then_some(start.unwrap_or(0)),
             lengths: None,
         }
     }
 
-    fn mlp(&self, block: &Block, x: Tensor<2>) -> Tensor<2> {
-        let normal = block.mlp_norm.forward(x);
-        let inner = self.layout.activation.apply(block.mlp.inner.forward(normal.clone()));
+    /// With its norm and the residual connection around it.
+    fn mlp(&self, block: &Block, x: Tensor<2>, drop: Option<Dropout>) -> Tensor<2> {
+        let norm = block.mlp_norm.row_norm();
         let inner = match &block.mlp.up {
-            Some(up) => inner.mul(up.forward(normal)),
-            None => inner,
+            Some(up) => Linear::products([&block.mlp.inner, up]),
+            None => Linear::products([&block.mlp.inner]),
         };
-        block.mlp.out.forward(inner)
+        let outer = Linear::products([&block.mlp.out]);
+        mlp(x, Some(&norm), &inner, self.layout.activation, &outer, drop)
     }
 }
 
@@ -204,28 +209,75 @@ impl Stack {
     }
 }
 
+impl Stack {
+    fn compile(&mut self, config: &ModelConfig, layout: T5Layout, causal: bool) -> inference::Stack {
+        let buckets = RelativeBuckets {
+            buckets: layout.buckets,
+            max_distance: layout.max_distance,
+            bidirectional: !causal,
+        };
+        let heads = config.attention_heads();
+        let blocks = self.blocks.iter_mut().map(|block| {
+            let attention_norm = block.attention_norm.compile();
+            let [attention_in, attention_out] = block.attention.compile();
+            let Mlp { inner, up, out } = &mut block.mlp;
+            inference::Block {
+                attention_norm,
+                attention_in,
+                attention_out,
+                cross: block
+                    .cross
+                    .as_mut()
+                    .map(|cross| cross.attention.compile_cross(cross.norm.compile())),
+                mlp_norm: Some(block.mlp_norm.compile()),
+                mlp: inference::Mlp {
+                    gated: up.is_some(),
+                    inner: match up {
+                        Some(up) => Linear::compile([inner, up]),
+                        None => Linear::compile([inner]),
+                    },
+                    activation: layout.activation,
+                    out: Linear::compile([out]),
+                },
+            }
+        });
+        inference::Stack {
+            blocks: blocks.collect(),
+            norm: Some(self.norm.compile()),
+            heads,
+            order: Order::Before,
+            positions: Positions::relative(buckets, &self.positions.take(), heads, config.context),
+            scale: 1.0,
+            causal,
+        }
+    }
+}
+
 impl LanguageModel for T5 {
     fn encode(&self, source: &Sources, dropout_seed: Option<Seed>) -> Encoded {
         let [batch, seq] = source.tokens.dims();
-        let pass = Pass::Whole {
+        let mut pass = Pass::Whole {
             dropout: dropout_seed,
             encoded: None,
         };
         let scoring = Scoring {
             lengths: Some(&source.lengths),
-            ..self.scoring(&self.encoder, 0, seq, false)
+            ..self.scoring(&self.encoder, None, seq, false)
         };
         let x = embedding(source.tokens.clone().flatten(0, 1), self.tokens.value());
         let mut x = dropout(x, pass.drop("encoder_embedding", 0, self.dropout));
         for (layer, block) in self.encoder.blocks.iter().enumerate() {
-            let packed = block.attention.packed(block.attention_norm.forward(x.clone()));
-            let drop = pass.drop("encoder_attention", layer, self.dropout);
-            let mixed = block
-                .attention
-                .out(scored_attention(packed, self.heads, seq, &scoring, drop));
-            x = x.add(dropout(mixed, pass.drop("encoder_attention_out", layer, self.dropout)));
-            let inner = self.mlp(block, x.clone());
-            x = x.add(dropout(inner, pass.drop("encoder_mlp_out", layer, self.dropout)));
+            let half = block.attention.half(Some(block.attention_norm.row_norm()));
+            let attending = Attending {
+                heads: self.heads,
+                seq,
+                rotation: None,
+                scoring: &scoring,
+                dropout: pass.drop("encoder_attention", layer, self.dropout),
+            };
+            let dropped = pass.drop("encoder_attention_out", layer, self.dropout);
+            x = half.attend(x, &attending, dropped, layer, &mut pass);
+            x = self.mlp(block, x, pass.drop("encoder_mlp_out", layer, self.dropout));
         }
         Encoded {
             hidden: self.encoder.norm.forward(x),
@@ -243,36 +295,30 @@ impl LanguageModel for T5 {
 
     fn hidden(&self, tokens: Tensor<2, Int>, mut pass: Pass<'_>) -> Tensor<2> {
         let [_, seq] = tokens.dims();
-        let scoring = self.scoring(&self.decoder, pass.start(), seq, true);
+        let start = matches!(pass, Pass::Cached { .. }).then(|| pass.start());
+        let scoring = self.scoring(&self.decoder, start, seq, true);
         let x = embedding(tokens.flatten(0, 1), self.tokens.value());
         let mut x = dropout(x, pass.drop("embedding", 0, self.dropout));
         for (layer, block) in self.decoder.blocks.iter().enumerate() {
-            let packed = block.attention.packed(block.attention_norm.forward(x.clone()));
-            let drop = pass.drop("attention", layer, self.dropout);
-            let mixed = match &mut pass {
-                Pass::Whole { .. } => scored_attention(packed, self.heads, seq, &scoring, drop),
-                Pass::Cached { cache } => scored_cached_attention(packed, self.heads, cache.layer(layer), &scoring),
+            let half = block.attention.half(Some(block.attention_norm.row_norm()));
+            let attending = Attending {
+                heads: self.heads,
+                seq,
+                rotation: None,
+                scoring: &scoring,
+                dropout: pass.drop("attention", layer, self.dropout),
             };
-            let mixed = block.attention.out(mixed);
-            x = x.add(dropout(mixed, pass.drop("attention_out", layer, self.dropout)));
+            let dropped = pass.drop("attention_out", layer, self.dropout);
+            x = half.attend(x, &attending, dropped, layer, &mut pass);
 
             let cross = block.cross.as_ref().expect("a decoder attends to its encoder");
             let queries = cross.attention.queries(cross.norm.forward(x.clone()));
             let drop = pass.drop("cross_attention", layer, self.dropout);
-            let (keys_values, lengths) =
-                pass.crossed(layer, |encoded| cross.attention.keys_values(encoded, self.heads));
-            let scoring = Scoring {
-                scale: 1.0,
-                bias: None,
-                causal: None,
-                lengths: lengths.as_deref(),
-            };
-            let mixed = cross_attention(queries, keys_values, self.heads, &scoring, drop);
+            let mixed = pass.attend_to_source(queries, layer, &cross.attention, self.heads, 1.0, drop);
             let mixed = cross.attention.out(mixed);
             x = x.add(dropout(mixed, pass.drop("cross_attention_out", layer, self.dropout)));
 
-            let inner = self.mlp(block, x.clone());
-            x = x.add(dropout(inner, pass.drop("mlp_out", layer, self.dropout)));
+            x = self.mlp(block, x, pass.drop("mlp_out", layer, self.dropout));
         }
         let x = self.decoder.norm.forward(x);
         if self.layout.scaled_output {
@@ -285,6 +331,22 @@ impl LanguageModel for T5 {
 
     fn output(&self) -> &Weight {
         self.output.as_ref().unwrap_or(&self.tokens)
+    }
+
+    fn compile(&mut self, config: &ModelConfig) -> Network {
+        let (embedding, output) = Embedding::with_output(&mut self.tokens, self.output.as_mut());
+        let encoder = self.encoder.compile(config, self.layout, false);
+        let decoder = self.decoder.compile(config, self.layout, true);
+        Network {
+            embedding,
+            decoder: Decoder::Attention(decoder),
+            encoder: Some(encoder),
+            output,
+            output_scale: match self.layout.scaled_output {
+                true => (config.width as f32).powf(-0.5),
+                false => 1.0,
+            },
+        }
     }
 }
 

@@ -99,6 +99,16 @@ impl Weight {
             .expect("weights are held as f32")
     }
 
+    /// Takes its values out, in row-major order; it is of no use afterwards.
+    pub(super) fn take(&mut self) -> Vec<f32> {
+        let none = Tensor::zeros([1, 1], &self.value.device());
+        let value = std::mem::replace(&mut self.value, none);
+        value
+            .into_data()
+            .try_into_vec::<f32>()
+            .expect("weights are held as f32")
+    }
+
     /// Replaces its value by one of the same dimensions, with or without autodiff.
     pub fn set(&mut self, value: Tensor<2>) {
         self.value = if value.is_autodiff() {

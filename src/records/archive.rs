@@ -11,8 +11,8 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Component, Path};
 
 use super::RecordsError;
-use super::gzip::{Compressor, Decompressor};
 use super::packed::{Packed, PackedFile};
+use crate::gzip::{Compressor, Decompressor};
 
 /// The list's name in the archive.
 pub(super) const LIST: &str = "fragua.json";

@@ -10,7 +10,6 @@ mod difference;
 mod error;
 mod garbage;
 mod get;
-mod gzip;
 mod meant;
 mod needs;
 mod pack;

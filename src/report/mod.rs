@@ -3,14 +3,16 @@
 //! Reading order: [`Material`] is what a report is made from, read from the scores and everything
 //! they descend from; [`comparison`] turns it into rows, best values and differences, [`panels`],
 //! [`cost`], [`curves`], [`graph`] and [`steps`] into what the page draws, [`samples`] into the files
-//! that it loads; [`page`] renders it, [`tables`] and [`export`] write it for other tools.
+//! that it loads; [`page`] renders it, [`tables`], [`dataframes`] and [`export`] write it for other tools.
 //! Nothing here knows the time or the machine: [`with_facts`] fills those into the page that a run
 //! exports. Charts are drawn by kuva ([`chart`]).
 
 mod chart;
+mod columnar;
 mod comparison;
 mod cost;
 mod curves;
+mod dataframes;
 mod export;
 mod facts;
 mod graph;

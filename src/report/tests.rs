@@ -1,6 +1,6 @@
 //! Tests of the report as a whole, over an experiment that is made up but scored for real.
 //!
-//! To look at its page: `FRAGUA_REPORT_OUT=/tmp/report cargo test --release --lib report::`.
+//! To look at its pages: `FRAGUA_REPORT_OUT=/tmp/report cargo test --release --lib report::` (`en/`, `es/`).
 
 use std::path::{Path, PathBuf};
 
@@ -257,13 +257,24 @@ fn options() -> Options {
     }
 }
 
+/// Where a page is written: below FRAGUA_REPORT_OUT if that is set, to be looked at after the test.
+fn to_look_at(name: &str, instead: &tempfile::TempDir) -> PathBuf {
+    let folder = std::env::var_os("FRAGUA_REPORT_OUT").map(|out| PathBuf::from(out).join(name));
+    let folder = folder.unwrap_or_else(|| instead.path().to_owned());
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
 #[test]
 fn the_same_material_gives_the_same_bytes() {
     let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let out = std::env::var_os("FRAGUA_REPORT_OUT").map_or(one.path().to_owned(), PathBuf::from);
-    std::fs::create_dir_all(&out).unwrap();
+    let out = to_look_at("en", &one);
     let first = experiment("").write(&options(), &out);
     assert_eq!(first, experiment("").write(&options(), other.path()));
+    for table in ["scores.parquet", "samples.parquet", "paired.parquet"] {
+        let bytes = |folder: &Path| std::fs::read(folder.join(table)).unwrap();
+        assert_eq!(bytes(&out), bytes(other.path()), "{table}");
+    }
     let [page, scores, samples] = first;
     assert!(
         page.contains("tuned · shots 3 has the highest ROUGE‑L"),
@@ -295,7 +306,7 @@ fn spanish_pages_are_spanish() {
             language: Language::Es,
             ..options()
         },
-        out.path(),
+        &to_look_at("es", &out),
     );
     assert!(page.contains("<html lang=\"es\">") && page.contains("tiene el valor más alto de ROUGE‑L, 0,"));
     assert!(scores.contains(",0."), "CSV files keep the decimal point");
@@ -410,4 +421,84 @@ fn samples_that_do_not_fit_the_page_are_in_files() {
     assert!(first.starts_with("fragua.chunk(1,0,[{\"i\":\"d-000\"") && first.ends_with("]);\n"));
     let scores = std::fs::read_to_string(out.path().join("samples/1/metric-0.js")).unwrap();
     assert!(scores.starts_with("fragua.values(1,\"rouge1\",[["), "{}", &scores[..80]);
+}
+
+/// The rows of a Parquet file as JSON objects.
+fn parquet_rows(path: &Path) -> Vec<Value> {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use parquet::record::Field;
+    let reader = SerializedFileReader::new(std::fs::File::open(path).unwrap()).unwrap();
+    let cell = |(name, field): (&String, &Field)| {
+        let value = match field {
+            Field::Null => Value::Null,
+            Field::Str(text) => json!(text),
+            Field::Long(whole) => json!(whole),
+            Field::Double(number) => json!(number),
+            other => panic!("{name}: {other}"),
+        };
+        (name.clone(), value)
+    };
+    let rows = reader.get_row_iter(None).unwrap();
+    rows.map(|row| row.unwrap().get_column_iter().map(cell).collect())
+        .collect()
+}
+
+#[test]
+fn parquet_holds_what_the_csv_files_hold() {
+    let made = experiment(HOSTILE);
+    let out = tempfile::tempdir().unwrap();
+    let [_, scores, samples] = made.write(&Options::default(), out.path());
+    for (csv, name) in [(scores, "scores.parquet"), (samples, "samples.parquet")] {
+        let mut csv = csv::Reader::from_reader(csv.as_bytes());
+        let head = csv.headers().unwrap().clone();
+        let lines: Vec<csv::StringRecord> = csv.records().map(Result::unwrap).collect();
+        let rows = parquet_rows(&out.path().join(name));
+        assert_eq!(rows.len(), lines.len(), "{name}");
+        for (row, line) in rows.iter().zip(&lines) {
+            for (column, cell) in head.iter().zip(line) {
+                match &row[column] {
+                    Value::Null => assert_eq!(cell, "", "{name}: {column}"),
+                    Value::Number(number) => {
+                        let (ours, theirs) = (number.as_f64().unwrap(), cell.parse::<f64>().unwrap());
+                        assert!((ours - theirs).abs() <= 1e-12 * theirs.abs(), "{name}: {column}");
+                    }
+                    value => assert_eq!(
+                        value.as_str().unwrap(),
+                        cell.trim_start_matches('\''),
+                        "{name}: {column}"
+                    ),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn paired_scores_are_those_of_each_system_s_samples() {
+    let made = experiment("");
+    let out = tempfile::tempdir().unwrap();
+    made.write(&Options::default(), out.path());
+    let samples = parquet_rows(&out.path().join("samples.parquet"));
+    let paired = parquet_rows(&out.path().join("paired.parquet"));
+    let systems: Vec<&String> = paired[0].as_object().unwrap().keys().skip(3).collect();
+    assert_eq!(systems.len(), 9);
+    let mut found = 0;
+    for row in &paired {
+        let metric = row["metric"].as_str().unwrap();
+        let mut theirs: Vec<f64> = samples
+            .iter()
+            .filter(|sample| sample["id"] == row["id"])
+            .map(|sample| sample[metric].as_f64().unwrap())
+            .collect();
+        let mut ours: Vec<f64> = systems
+            .iter()
+            .map(|system| row[system.as_str()].as_f64().unwrap())
+            .collect();
+        theirs.sort_by(f64::total_cmp);
+        ours.sort_by(f64::total_cmp);
+        assert_eq!(ours, theirs, "{metric}");
+        found += ours.len();
+    }
+    assert_eq!(found % samples.len(), 0);
+    assert!(found >= samples.len());
 }

@@ -197,6 +197,11 @@ mod tests {
         let words = Words::of(Language::Es);
         for facts in crate::metrics::every() {
             assert!(words.about(facts).len() > 20);
+            // ROUGE, BLEU and the like are names; what is a word is said in the page's language
+            let is_name = ["ROUGE", "BLEU", "chrF", "TER", "Distinct-", "F1 (ma", "F1 (mi"]
+                .iter()
+                .any(|name| facts.label.starts_with(name));
+            assert_eq!(words.label(facts) == facts.label, is_name, "{}", facts.label);
         }
     }
 

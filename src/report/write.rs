@@ -8,7 +8,7 @@ use super::page::{self, Parts};
 use super::repeats::{over_repeats, summed};
 use super::significance::significance;
 use super::words::{Language, Words};
-use super::{comparison, export, ranking, samples, summary, tables};
+use super::{comparison, dataframes, export, ranking, samples, summary, tables};
 
 /// What a report is asked to show.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +24,16 @@ pub struct Options {
 }
 
 /// The tables beside the page, in the order in which it lists them.
-const DOWNLOADS: &[&str] = &["scores.csv", "samples.csv", "scores.json", "report.md", "scores.tex"];
+const DOWNLOADS: &[&str] = &[
+    "scores.csv",
+    "samples.csv",
+    "scores.parquet",
+    "samples.parquet",
+    "paired.parquet",
+    "scores.json",
+    "report.md",
+    "scores.tex",
+];
 
 /// Writes `index.html` with its files of samples, and the tables for other tools, into a folder. The
 /// same material gives the same bytes. Samples are read line by line, once for each thing that is
@@ -87,6 +96,9 @@ pub fn write(material: &Material, options: &Options, out: &Path) -> Result<(), R
         put("slices.csv", &tables::csv(slices)?)?;
     }
     tables::samples(material, &out.join("samples.csv"))?;
+    dataframes::scores(material, &out.join("scores.parquet"))?;
+    dataframes::samples(material, &out.join("samples.parquet"))?;
+    dataframes::paired(material, &out.join("paired.parquet"))?;
     put("scores.json", export::json(options, &summary, &tables).as_bytes())?;
     put(
         "report.md",

@@ -5,11 +5,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+mod sources;
+
+use self::sources::{Files, Misread, Parallel, Part, Source};
 use crate::data::grammar::Grammar;
-use crate::data::read::{Format, Unit};
+use crate::data::read::{Aligned, Format, Unit};
 use crate::data::select::{Dedupe, Fields};
 use crate::data::split::Split;
-use crate::data::{DataError, Row, WHOLE, expand, rows, select};
+use crate::data::{Row, WHOLE, rows, select};
 use crate::seed::Seed;
 use crate::step::{
     ArtifactType, Context, FilePath, Input, Interrupted, Key, KeyError, Kind, Needs, Problem, Step, parse_as, schema_of,
@@ -18,13 +21,21 @@ use crate::step::{
 /// Reads rows from files, or makes them from a grammar, and selects and splits them.
 ///
 /// In this order: read, `fields`, `dedupe`, `shuffle`, `limit`, `split`. Rows that are not what the
-/// format says are errors with file and line; nothing is dropped that is not reported.
+/// format says are errors with file and line; nothing is dropped that is not reported. Files whose names
+/// end in `.gz` are read as what they hold. Of files that are given by split, each split is selected
+/// by itself.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Dataset {
-    /// A path, a pattern (`data/*.jsonl`, files sorted by name), or a list of them.
+    /// A path, a pattern (`data/*.jsonl`, files sorted by name), or a list of them; or where the data
+    /// are divided already, one of these for each split: `{train: a.jsonl, test: b.jsonl}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<Files>,
+    /// Texts that are aligned by line, one row a line, instead: `{en: train.en.gz, de: train.de.gz}` makes
+    /// rows of the fields `en` and `de`. Each is what `files` may be. Lines that are blank in one of
+    /// the texts are counted and left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parallel: Option<Parallel>,
     /// Make rows from a grammar instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generate: Option<Generate>,
@@ -56,16 +67,6 @@ pub struct Dataset {
     pub split: Option<Split>,
 }
 
-/// One path or pattern, or several.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Files {
-    /// `data/*.jsonl`
-    One(FilePath),
-    /// `[a.jsonl, b.jsonl]`
-    Many(#[schemars(length(min = 1))] Vec<FilePath>),
-}
-
 /// Rows from a grammar.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -90,89 +91,138 @@ pub const KIND: Kind = Kind {
 };
 
 /// The parts of a dataset and what became of the rows on the way.
+#[derive(Default)]
 struct Selected {
     parts: Vec<(&'static str, Vec<Row>)>,
     counts: Map<String, Value>,
 }
 
+impl Selected {
+    fn count(&mut self, name: &str, rows: usize) {
+        let before = self.counts.get(name).and_then(Value::as_u64).unwrap_or(0);
+        self.counts.insert(name.into(), json!(before + rows as u64));
+    }
+}
+
 impl Dataset {
-    fn patterns(&self) -> &[FilePath] {
-        match &self.files {
-            None => &[],
-            Some(Files::One(path)) => std::slice::from_ref(path),
-            Some(Files::Many(paths)) => paths,
+    /// What each part is read from; nothing when a grammar makes the rows.
+    fn sources(&self) -> Result<Vec<(Part, Source)>, Misread> {
+        match (&self.files, &self.parallel) {
+            (Some(files), _) => Source::of_files(files, self.format),
+            (None, Some(texts)) => Source::of_texts(texts),
+            (None, None) => Ok(Vec::new()),
         }
     }
 
-    /// All files with their formats, in order.
-    fn sources(&self) -> Result<Vec<(std::path::PathBuf, Format)>, (usize, DataError)> {
-        let mut sources = Vec::new();
-        for (at, pattern) in self.patterns().iter().enumerate() {
-            for file in expand(pattern.as_path()).map_err(|error| (at, error))? {
-                let format = match self.format {
-                    Some(format) => format,
-                    None => Format::of(&file).map_err(|error| (at, error))?,
-                };
-                sources.push((file, format));
-            }
+    /// The parts in which the files come.
+    fn given(&self) -> Vec<&'static str> {
+        match (&self.files, &self.parallel) {
+            (Some(files), _) => files.names(),
+            (None, Some(texts)) => texts.parts(),
+            (None, None) => Vec::new(),
         }
-        Ok(sources)
     }
 
     fn unit(&self) -> Unit {
         self.text.unwrap_or_default()
     }
 
-    fn read(&self, context: &Context) -> anyhow::Result<Vec<Row>> {
+    /// The rows of each part.
+    fn read(&self, context: &Context) -> anyhow::Result<Vec<(Part, Aligned)>> {
         if let Some(Generate { grammar, rows }) = &self.generate {
-            return Ok(Grammar::load(grammar.as_path())?.rows(*rows, context.seed())?);
+            let rows = Grammar::load(grammar.as_path())?.rows(*rows, context.seed())?;
+            return Ok(vec![(None, Aligned { rows, blank: 0 })]);
         }
-        let sources = self.sources().map_err(|(_, error)| error)?;
-        let mut rows = Vec::new();
-        for (done, (file, format)) in (1..).zip(&sources) {
-            if context.stopping() {
-                return Err(Interrupted.into());
+        let mut parts = Vec::new();
+        for (part, source) in self.sources().map_err(|misread| misread.error)? {
+            let read = source.read(self.unit(), &mut |done, files, rows| {
+                context.progress(done as u64, files as u64, "files", format!("{rows} rows"));
+                if context.stopping() {
+                    return Err(Interrupted.into());
+                }
+                Ok(())
+            })?;
+            if read.rows.is_empty() {
+                match part {
+                    Some(part) => bail!("the files of the part `{part}` hold no rows"),
+                    None => bail!("the files hold no rows"),
+                }
             }
-            rows.extend(format.read(file, self.unit())?);
-            context.progress(done, sources.len() as u64, "files", format!("{} rows", rows.len()));
+            parts.push((part, read));
         }
-        Ok(rows)
+        Ok(parts)
     }
 
     /// Whether the rows are one whole text, which is cut by position.
     fn is_one_text(&self, rows: &[Row]) -> bool {
         let sources = self.sources().unwrap_or_default();
-        self.unit() == Unit::File && matches!(sources[..], [(_, Format::Text)]) && rows.len() == 1
+        let [(_, Source::Files(files))] = sources.as_slice() else {
+            return false;
+        };
+        self.unit() == Unit::File && matches!(files[..], [(_, Format::Text)]) && rows.len() == 1
     }
 
-    fn select(&self, mut rows: Vec<Row>, seed: Option<Seed>) -> anyhow::Result<Selected> {
-        let mut counts = Map::new();
-        counts.insert("read".into(), json!(rows.len()));
-        if let Some(fields) = &self.fields {
-            rows = fields.of(rows).context("`fields`")?;
-        }
-        let before = rows.len();
-        rows = self.dedupe.of(rows).context("`dedupe`")?;
-        counts.insert("duplicates".into(), json!(before - rows.len()));
-        if let (true, Some(seed)) = (self.shuffle, seed) {
-            select::shuffle(&mut rows, seed.child("shuffle"));
-        }
-        let before = rows.len();
-        rows.truncate(self.limit.unwrap_or(usize::MAX));
-        counts.insert("over_limit".into(), json!(before - rows.len()));
-        let before = rows.len();
-        let parts = match (&self.split, seed) {
-            (None, _) => vec![(WHOLE, rows)],
-            (Some(split), _) if self.is_one_text(&rows) => {
-                let (field, text) = rows[0].iter().next().context("`fields` leaves nothing of the text")?;
-                split.text(field, text.as_str().context("a text file gives text")?)?
+    fn select(&self, parts: Vec<(Part, Aligned)>, seed: Option<Seed>) -> anyhow::Result<Selected> {
+        let mut selected = Selected::default();
+        for (part, Aligned { mut rows, blank }) in parts {
+            selected.count("read", rows.len());
+            if self.parallel.is_some() {
+                selected.count("blank", blank);
             }
-            (Some(split), Some(seed)) => split.rows(rows, seed.child("split"))?,
-            (Some(_), None) => bail!("a split draws from the seed"),
-        };
-        let kept: usize = parts.iter().map(|(_, rows)| rows.len()).sum();
-        counts.insert("in_no_split".into(), json!(before.saturating_sub(kept)));
-        Ok(Selected { parts, counts })
+            if let Some(fields) = &self.fields {
+                rows = fields.of(rows).context("`fields`")?;
+            }
+            let before = rows.len();
+            rows = self.dedupe.of(rows).context("`dedupe`")?;
+            selected.count("duplicates", before - rows.len());
+            if let (true, Some(seed)) = (self.shuffle, seed) {
+                let seed = seed.child("shuffle");
+                select::shuffle(&mut rows, part.map_or(seed, |part| seed.child(part)));
+            }
+            let before = rows.len();
+            rows.truncate(self.limit.unwrap_or(usize::MAX));
+            selected.count("over_limit", before - rows.len());
+            let before = rows.len();
+            let divided = match (part, &self.split, seed) {
+                (Some(part), ..) => vec![(part, rows)],
+                (None, None, _) => vec![(WHOLE, rows)],
+                (None, Some(split), _) if self.is_one_text(&rows) => {
+                    let (field, text) = rows[0].iter().next().context("`fields` leaves nothing of the text")?;
+                    split.text(field, text.as_str().context("a text file gives text")?)?
+                }
+                (None, Some(split), Some(seed)) => split.rows(rows, seed.child("split"))?,
+                (None, Some(_), None) => bail!("a split draws from the seed"),
+            };
+            let kept: usize = divided.iter().map(|(_, rows)| rows.len()).sum();
+            selected.count("in_no_split", before.saturating_sub(kept));
+            selected.parts.extend(divided);
+        }
+        Ok(selected)
+    }
+
+    /// Settings that are for other rows than these.
+    fn misplaced(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if self.files.is_none() {
+            let reason = match self.parallel {
+                Some(_) => "is for `files`: of texts that are aligned, each line is a row",
+                None => "is for `files`: a grammar gives rows as they are",
+            };
+            for (field, given) in [("format", self.format.is_some()), ("text", self.text.is_some())] {
+                if given {
+                    problems.push(Problem::at(field, reason));
+                }
+            }
+        }
+        let given = self.given();
+        if self.split.is_some() && !given.is_empty() {
+            let fact = format!("the files come in parts already: {}", given.join(", "));
+            problems.push(Problem::at("split", fact).help("leave `split` out, or give the files in one list"));
+        }
+        if let Some(fact) = self.parallel.as_ref().and_then(Parallel::unlike) {
+            problems.push(Problem::at("parallel", fact).help("give every text the same parts"));
+        }
+        problems
     }
 }
 
@@ -185,40 +235,39 @@ impl Step for Dataset {
     }
 
     fn parts(&self) -> Vec<String> {
-        match &self.split {
-            Some(split) => split.names().into_iter().map(str::to_owned).collect(),
-            None => Vec::new(),
-        }
+        let names = match (self.given(), &self.split) {
+            (names, _) if !names.is_empty() => names,
+            (_, Some(split)) => split.names(),
+            (_, None) => Vec::new(),
+        };
+        names.into_iter().map(str::to_owned).collect()
     }
 
     fn check(&self, _inputs: &[Input]) -> Vec<Problem> {
         let mut problems = Vec::new();
-        if self.files.is_some() == self.generate.is_some() {
-            let problem = Problem::at("", "needs exactly one of `files` and `generate`");
+        let from = [self.files.is_some(), self.generate.is_some(), self.parallel.is_some()];
+        if from.into_iter().filter(|given| *given).count() != 1 {
+            let problem = Problem::at("", "needs exactly one of `files`, `parallel` and `generate`");
             problems.push(problem.help("write the path of a file: `files: data.jsonl`"));
+            return problems;
         }
         if let Some(Err(error)) = self.split.map(|split| split.check()) {
             problems.push(Problem::at("split", error.to_string()));
         }
-        if let Some(generate) = &self.generate {
-            if let Err(error) = Grammar::load(generate.grammar.as_path()) {
-                problems.push(Problem::at("generate.grammar", error.to_string()));
-            }
-            for (field, given) in [("format", self.format.is_some()), ("text", self.text.is_some())] {
-                if given {
-                    problems.push(Problem::at(field, "is for `files`: a grammar gives rows as they are"));
-                }
-            }
+        if let Some(generate) = &self.generate
+            && let Err(error) = Grammar::load(generate.grammar.as_path())
+        {
+            problems.push(Problem::at("generate.grammar", error.to_string()));
         }
+        problems.extend(self.misplaced());
         match self.sources() {
-            Err((at, error)) => {
-                let many = matches!(self.files, Some(Files::Many(_)));
-                let place = if many { format!("files.{at}") } else { "files".into() };
-                problems.push(Problem::at(&place, error.to_string()));
-            }
+            Err(misread) => problems.push(Problem::at(&misread.place, misread.error.to_string())),
             Ok(sources) => {
-                let text = sources.iter().any(|(_, format)| *format == Format::Text);
-                if self.text.is_some() && !sources.is_empty() && !text {
+                let is_text = |(_, source): &(Part, Source)| match source {
+                    Source::Files(files) => files.iter().any(|(_, format)| *format == Format::Text),
+                    Source::Aligned(_) => false,
+                };
+                if self.text.is_some() && self.files.is_some() && !sources.iter().any(is_text) {
                     problems.push(Problem::at("text", "is for text files, and none of the files is one"));
                 }
             }
@@ -229,6 +278,7 @@ impl Step for Dataset {
     fn key(&self, key: &mut Key) -> Result<(), KeyError> {
         let Self {
             files: _,
+            parallel,
             generate,
             format: _,
             text: _,
@@ -239,18 +289,36 @@ impl Step for Dataset {
             split,
         } = self;
         // files by content and by how they are read; names and patterns do not change rows
-        let sources = self.sources().map_err(|(at, error)| KeyError {
-            path: self.patterns()[at].written().to_owned(),
-            source: std::io::Error::new(std::io::ErrorKind::NotFound, error.to_string()),
+        let sources = self.sources().map_err(|misread| KeyError {
+            path: misread.written,
+            source: std::io::Error::new(std::io::ErrorKind::NotFound, misread.error.to_string()),
         })?;
-        for (number, (file, format)) in sources.iter().enumerate() {
-            key.nest(&format!("files.{number}"), |key| {
-                key.set("format", format);
-                if *format == Format::Text {
-                    key.set("text", &self.unit());
+        if let Some(texts) = parallel {
+            key.set("parallel.fields", &texts.names());
+        }
+        for (part, source) in &sources {
+            let part = part.map_or_else(String::new, |part| format!(".{part}"));
+            match source {
+                Source::Files(files) => {
+                    for (number, (file, format)) in files.iter().enumerate() {
+                        key.nest(&format!("files{part}.{number}"), |key| {
+                            key.set("format", format);
+                            if *format == Format::Text {
+                                key.set("text", &self.unit());
+                            }
+                            key.file("content", &file.clone().into())
+                        })?;
+                    }
                 }
-                key.file("content", &file.clone().into())
-            })?;
+                Source::Aligned(texts) => {
+                    for (field, files) in texts {
+                        for (number, file) in files.iter().enumerate() {
+                            let place = format!("parallel.{field}{part}.{number}");
+                            key.nest(&place, |key| key.file("content", &file.clone().into()))?;
+                        }
+                    }
+                }
+            }
         }
         if let Some(Generate { grammar, rows }) = generate {
             key.nest("generate", |key| {
@@ -267,15 +335,12 @@ impl Step for Dataset {
     }
 
     fn run(&self, context: &Context) -> anyhow::Result<()> {
-        let rows = self.read(context)?;
-        if rows.is_empty() {
-            bail!("the files hold no rows");
-        }
+        let read = self.read(context)?;
         if context.stopping() {
             return Err(Interrupted.into());
         }
         let seed = self.needs().seed.then(|| context.seed());
-        let Selected { parts, counts } = self.select(rows, seed)?;
+        let Selected { parts, counts } = self.select(read, seed)?;
         let mut sizes = Vec::new();
         for (name, rows) in &parts {
             rows::write(&context.out.join(name), rows, &Map::new())?;
@@ -289,6 +354,12 @@ impl Step for Dataset {
             count("over_limit"),
             sizes.join(", ")
         ));
+        if count("blank") > 0 {
+            context.warn(format!(
+                "{} lines are blank in one of the texts, and no rows",
+                count("blank")
+            ));
+        }
         if count("in_no_split") > 0 {
             context.warn(format!("{} rows are in no part of the split", count("in_no_split")));
         }

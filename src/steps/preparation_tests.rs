@@ -159,6 +159,90 @@ fn one_text_is_split_by_position() {
 }
 
 #[test]
+fn files_that_others_divided_keep_their_parts() {
+    let files = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        std::fs::write(files.path().join(name), text).unwrap();
+        files.path().join(name)
+    };
+    let train = write("a.jsonl", "{\"n\": 1}\n{\"n\": 1}\n{\"n\": 2}\n{\"n\": 3}\n");
+    let (more, test) = (write("b.jsonl", "{\"n\": 4}\n"), write("c.jsonl", "{\"n\": 1}\n"));
+    let with = json!({"files": {"test": test, "train": [train, more]}, "dedupe": true, "limit": 3});
+    assert_eq!(step("dataset", &with).parts(), ["train", "test"]);
+    let out = run("dataset", &with, &[], 1).unwrap();
+    let rows = |name: &str| numbers(&rows::read(&out.path().join(name)).unwrap());
+    assert_eq!((rows("train"), rows("test")), (vec![1, 2, 3], vec![1]));
+    let info: Value = serde_json::from_slice(&std::fs::read(out.path().join("info.json")).unwrap()).unwrap();
+    assert_eq!(
+        (&info["duplicates"], &info["over_limit"], &info["read"]),
+        (&json!(1), &json!(1), &json!(6))
+    );
+    // which part a file is in is in the key
+    assert_ne!(
+        key("dataset", &json!({"files": {"train": more}})),
+        key("dataset", &json!({"files": {"test": more}}))
+    );
+    let again = json!({"files": {"train": more}, "split": {"train": 0.5, "test": 0.5}});
+    assert_eq!(problems("dataset", again)[0].path, ["split"]);
+    let gone = json!({"files": {"train": [more, "no.jsonl"]}});
+    assert_eq!(problems("dataset", gone)[0].path, ["files", "train", "1"]);
+}
+
+#[test]
+fn texts_aligned_by_line_are_rows_and_compressed_ones_are_read() {
+    use std::io::Write as _;
+    let files = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = files.path().join(name);
+        let mut packed = crate::gzip::Compressor::new(Vec::new()).unwrap();
+        packed.write_all(text.as_bytes()).unwrap();
+        std::fs::write(&path, packed.finish().unwrap()).unwrap();
+        path
+    };
+    let en = write("train.en.gz", "one\ntwo\n \nfour\n");
+    let es = write("train.es.gz", "uno\ndos\ntres\ncuatro\n");
+    let (test_en, test_es) = (write("test.en.gz", "five\n"), write("test.es.gz", "cinco\n"));
+    let with = json!({"parallel": {"es": {"train": es, "test": test_es}, "en": {"train": en, "test": test_en}}});
+    assert!(problems("dataset", with.clone()).is_empty());
+    assert!(!step("dataset", &with).needs().seed);
+    let out = run("dataset", &with, &[], 1).unwrap();
+    let train = rows::read(&out.path().join("train")).unwrap();
+    let text = serde_json::to_string(&train).unwrap();
+    let expected = r#"[{"es":"uno","en":"one"},{"es":"dos","en":"two"},{"es":"cuatro","en":"four"}]"#;
+    assert_eq!(text, expected);
+    let info: Value = serde_json::from_slice(&std::fs::read(out.path().join("info.json")).unwrap()).unwrap();
+    assert_eq!(info["blank"], 1);
+    let whole = json!({"parallel": {"es": es, "en": en}, "split": {"train": 2, "validation": 1}});
+    assert!(problems("dataset", whole.clone()).is_empty());
+    assert_eq!(
+        run("dataset", &whole, &[], 1)
+            .unwrap()
+            .path()
+            .read_dir()
+            .unwrap()
+            .count(),
+        3
+    );
+    let turned = json!({"parallel": {"en": en, "es": es}});
+    let swapped = json!({"parallel": {"es": es, "en": en}});
+    assert_ne!(
+        key("dataset", &turned),
+        key("dataset", &swapped),
+        "fields have an order"
+    );
+    let uneven = json!({"parallel": {"en": {"train": en}, "es": es}, "text": "line"});
+    let places: Vec<_> = problems("dataset", uneven)
+        .into_iter()
+        .map(|problem| problem.path)
+        .collect();
+    assert_eq!(places, [vec!["text"], vec!["parallel"]]);
+    // and any other format, by the name inside
+    let rows = write("rows.jsonl.gz", "{\"n\": 7}\n");
+    let out = run("dataset", &json!({"files": rows}), &[], 1).unwrap();
+    assert_eq!(numbers(&rows::read(&out.path().join("all")).unwrap()), [7]);
+}
+
+#[test]
 fn a_key_follows_content_and_not_names() {
     let files = tempfile::tempdir().unwrap();
     let (one, two) = (files.path().join("one.jsonl"), files.path().join("two.ndjson"));

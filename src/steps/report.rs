@@ -17,7 +17,7 @@ use crate::step::{
 pub const KIND: Kind = Kind {
     name: "report",
     about: "Compares scores in one HTML page, with tables as CSV, charts, outputs side by side and all settings.",
-    version: 2,
+    version: 3,
     output: ArtifactType::Report,
     example: "uses: report\nwith: {scores: scores, baseline: {model: base, shots: 0}}\n",
     schema: schema_of::<Report>,
@@ -25,8 +25,8 @@ pub const KIND: Kind = Kind {
 };
 
 /// Compares scores: `index.html`, a page that opens from disk without a network (many samples are in
-/// files beside it), and tables for other tools: `scores.csv` in long form, `samples.csv`, `scores.json`,
-/// `report.md`, `scores.tex`.
+/// files beside it), and tables for other tools: `scores.csv` in long form, `samples.csv`,
+/// the same as Parquet with `paired.parquet`, `scores.json`, `report.md`, `scores.tex`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Report {

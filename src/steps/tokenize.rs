@@ -185,7 +185,7 @@ impl Step for Tokenize {
                 algorithm.train(self.vocab_size, &self.special(algorithm), &texts)?
             }
             (None, Some(path), None) => {
-                Tokenizer::open(path.as_path(), &self.special_tokens.clone().unwrap_or_default())?
+                Tokenizer::open(path.as_path(), &self.special_tokens.clone().unwrap_or_default(), None)?
             }
             (None, None, Some(vocabulary)) => vocabulary.tokenizer()?,
             _ => bail!("needs exactly one of `algorithm`, `path` and `vocabulary`"),

@@ -4,13 +4,14 @@ use std::path::Path;
 
 use crate::data::{splits, tokens::TokenFile};
 use crate::models::Model;
+use crate::profile;
 use crate::seed::Seed;
 use crate::step::{Context, Input, Problem};
 use crate::tokenizer::Tokenizer;
 use crate::train::batches::Reading;
 use crate::train::evaluation::Split;
 use crate::train::examples::{Overlong, Taking};
-use crate::train::{Outcome, TrainError};
+use crate::train::{Outcome, TrainError, thousands};
 
 /// The split that is learned from, when there are several.
 const TRAIN: &str = "train";
@@ -117,5 +118,15 @@ pub(super) fn finish(outcome: Result<Outcome, TrainError>, context: &Context, to
             summary.train_loss, summary.updates
         ),
     });
+    context.info(pace(outcome.tokens_per_second));
     Ok(())
+}
+
+/// How fast it went and how much memory it took: `3,110 tok/s, 412 MB at most`.
+fn pace(tokens_per_second: f64) -> String {
+    let speed = format!("{} tok/s", thousands(tokens_per_second));
+    match profile::peak_bytes("self") {
+        Some(peak) => format!("{speed}, {} MB at most", thousands(peak as f64 / 1e6)),
+        None => speed,
+    }
 }

@@ -31,17 +31,37 @@ pub(super) fn bpe(vocabulary: Map<String, Value>, merges: Vec<Value>, whole_word
     })
 }
 
+/// An entry of `added_tokens`.
+pub(super) fn added(content: &str, id: u32, special: bool) -> Value {
+    json!({
+        "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+        "normalized": false, "special": special,
+    })
+}
+
+/// The post-processor that puts tokens before and after every sequence; `id` numbers them.
+pub(super) fn around(begin: Option<&str>, end: Option<&str>, id: impl Fn(&str) -> Option<u32>) -> Value {
+    let token = |token: &str, kind: u8| json!({"SpecialToken": {"id": token, "type_id": kind}});
+    let part = |sequence: &str, kind: u8| {
+        let text = json!({"Sequence": {"id": sequence, "type_id": kind}});
+        let parts = begin.map(|begin| token(begin, kind)).into_iter().chain([text]);
+        parts.chain(end.map(|end| token(end, kind)))
+    };
+    let single: Vec<Value> = part("A", 0).collect();
+    let pair: Vec<Value> = part("A", 0).chain(part("B", 1)).collect();
+    let mut special = Map::new();
+    for token in begin.into_iter().chain(end) {
+        special.insert(
+            token.to_owned(),
+            json!({"id": token, "ids": [id(token)], "tokens": [token]}),
+        );
+    }
+    json!({"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": special})
+}
+
 /// A whole `tokenizer.json`; special tokens are given with their numbers.
 pub(super) fn whole(special: &[(&str, u32)], pre_tokenizer: &Value, decoder: &Value, model: &Value) -> Value {
-    let added: Vec<_> = special
-        .iter()
-        .map(|(content, id)| {
-            json!({
-                "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
-                "normalized": false, "special": true,
-            })
-        })
-        .collect();
+    let added: Vec<_> = special.iter().map(|(content, id)| added(content, *id, true)).collect();
     json!({
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": added, "normalizer": null,
         "pre_tokenizer": pre_tokenizer, "post_processor": null, "decoder": decoder, "model": model,

@@ -8,11 +8,9 @@ use serde_json::{Map, Value};
 use tokenizers::{NormalizedString, Normalizer};
 
 use super::fast::Fast;
+use super::source::{CONFIG, Source, TOKENIZER, tokenizer_file};
 use super::special::declared;
-use super::{SpecialTokens, TokenizerError};
-
-const TOKENIZER: &str = "tokenizer.json";
-const CONFIG: &str = "tokenizer_config.json";
+use super::{SpecialTokens, TokenizerError, Vocabulary, base64, sentencepiece};
 
 /// A tokenizer in use: text to tokens and back.
 pub struct Tokenizer {
@@ -30,29 +28,25 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json` and, if it is there, `tokenizer_config.json` from a folder (a
-    /// tokenizer or a model).
+    /// Reads the tokenizer of a folder (a tokenizer or a model): `tokenizer.json`, or without one a
+    /// SentencePiece model, and what stands beside it.
     ///
     /// # Errors
-    /// A file that is missing or not of that format, or a role given to a token that is not there.
+    /// A file that is missing or not of its format, or a role given to a token that is not there.
     pub fn load(folder: &Path) -> Result<Self, TokenizerError> {
-        Self::open(&folder.join(TOKENIZER), &SpecialTokens::default())
+        let file = tokenizer_file(folder).unwrap_or_else(|| folder.join(TOKENIZER));
+        Self::open(&file, &SpecialTokens::default(), None)
     }
 
-    /// Reads a `tokenizer.json` by its own path, the configuration beside it, and gives roles to
-    /// tokens that are declared here.
+    /// Reads a tokenizer by its file's own path (a `tokenizer.json`, a SentencePiece model or a tiktoken
+    /// vocabulary) with the configuration beside it, and gives roles to tokens that are declared here.
+    /// `pattern` is for a tiktoken file: the published vocabulary that cuts words as it does, which its name
+    /// tells if it is one of those.
     ///
     /// # Errors
     /// As [`Self::load`].
-    pub fn open(file: &Path, special: &SpecialTokens) -> Result<Self, TokenizerError> {
-        let json = std::fs::read(file).map_err(TokenizerError::io(file))?;
-        let beside = file.with_file_name(CONFIG);
-        let mut config = Map::new();
-        if beside.is_file() {
-            let text = std::fs::read(&beside).map_err(TokenizerError::io(&beside))?;
-            config = serde_json::from_slice(&text).map_err(|error| TokenizerError::file(&beside, error.to_string()))?;
-        }
-        special.declare(&mut config);
+    pub fn open(file: &Path, special: &SpecialTokens, pattern: Option<Vocabulary>) -> Result<Self, TokenizerError> {
+        let Source { json, config } = Source::read(file, special, pattern)?;
         Self::build(json, config).map_err(|error| match error {
             TokenizerError::Unfit(message) => TokenizerError::File {
                 path: file.to_owned(),
@@ -71,13 +65,14 @@ impl Tokenizer {
 
     fn build(json: Vec<u8>, config: Map<String, Value>) -> Result<Self, TokenizerError> {
         let unfit = |error: &dyn std::fmt::Display| TokenizerError::Unfit(format!("not a tokenizer.json: {error}"));
+        let value: Value = serde_json::from_slice(&json).map_err(|error| unfit(&error))?;
+        check_normalizer(&value["normalizer"]).map_err(|error| unfit(&error))?;
         let mut inner = tokenizers::Tokenizer::from_bytes(&json).map_err(|error| unfit(&error))?;
         // a text is encoded whole: a truncation would drop its end without a word
         inner.with_truncation(None).map_err(|error| unfit(&error))?;
         inner.with_padding(None);
         let vocabulary = inner.get_vocab(true);
         let vocab_size = vocabulary.values().max().map_or(0, |&id| id as usize + 1);
-        let value: Value = serde_json::from_slice(&json).map_err(|error| unfit(&error))?;
         for token in value["added_tokens"].as_array().into_iter().flatten() {
             let content = token["content"].as_str().unwrap_or_default();
             let given = inner.token_to_id(content);
@@ -266,6 +261,16 @@ impl Tokenizer {
     pub fn token(&self, id: u32) -> Option<String> {
         self.inner.id_to_token(id)
     }
+}
+
+/// Refuses a damaged compiled normalization, in which the library would run astray.
+fn check_normalizer(normalizer: &Value) -> Result<(), String> {
+    if let Some(map) = normalizer["precompiled_charsmap"].as_str() {
+        let flaw = base64::decode(map).map_or(Some("is not base64"), |map| sentencepiece::flaw(&map));
+        return flaw.map_or(Ok(()), |flaw| Err(format!("its precompiled_charsmap {flaw}")));
+    }
+    let inner = normalizer["normalizers"].as_array().into_iter().flatten();
+    inner.into_iter().try_for_each(check_normalizer)
 }
 
 /// The characters that the tokens of a `tokenizer.json` are made of, if it leaves out all others: a BPE

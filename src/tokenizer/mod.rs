@@ -2,8 +2,10 @@
 //! and `tokenizer_config.json` that Hugging Face reads.
 //!
 //! One file a source: [`train`] (byte-level BPE, characters, bytes), [`tiktoken`] (the GPT-2 to
-//! GPT-4o vocabularies). [`Tokenizer`] is what the others use.
+//! GPT-4o vocabularies, and files of that format), `sentencepiece` (the models of T5, Llama and others).
+//! [`Tokenizer`] is what the others use.
 
+mod base64;
 mod bpe;
 mod bytes;
 mod char;
@@ -11,6 +13,8 @@ mod error;
 mod fast;
 mod format;
 mod loaded;
+mod sentencepiece;
+mod source;
 mod special;
 mod words;
 
@@ -22,6 +26,7 @@ mod tests;
 
 pub use error::TokenizerError;
 pub use loaded::Tokenizer;
+pub use source::{files_beside, tokenizer_file};
 pub use special::SpecialTokens;
 pub use tiktoken::Vocabulary;
 pub use train::Algorithm;

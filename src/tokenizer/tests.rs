@@ -351,7 +351,7 @@ fn roles_of_tokens_that_are_not_there_are_refused() {
         .save(folder.path())
         .unwrap();
     let file = folder.path().join("tokenizer.json");
-    let error = Tokenizer::open(&file, &SpecialTokens::end_of_text())
+    let error = Tokenizer::open(&file, &SpecialTokens::end_of_text(), None)
         .err()
         .unwrap()
         .to_string();
@@ -363,7 +363,7 @@ fn roles_of_tokens_that_are_not_there_are_refused() {
         eos: Some("\u{10a}".into()),
         ..SpecialTokens::default()
     };
-    assert_eq!(Tokenizer::open(&file, &newline).unwrap().eos(), Some(10));
+    assert_eq!(Tokenizer::open(&file, &newline, None).unwrap().eos(), Some(10));
     std::fs::write(&file, "{}").unwrap();
     assert!(Tokenizer::load(folder.path()).is_err());
     assert!(Tokenizer::load(&folder.path().join("nowhere")).is_err());

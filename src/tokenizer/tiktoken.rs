@@ -1,4 +1,5 @@
-//! OpenAI's published vocabularies, which tiktoken-rs embeds, as byte-level BPE in `tokenizer.json`.
+//! OpenAI's published vocabularies, which tiktoken-rs embeds, and files of tiktoken's format, as byte-level
+//! BPE in `tokenizer.json`.
 //!
 //! tiktoken stores each token's bytes and its rank, and merges whatever pair of neighbours spells the
 //! token of the lowest rank. The same follows from one merge a token, in the order of ranks: the pair
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tiktoken_rs::CoreBPE;
 
-use super::{SpecialTokens, Tokenizer, TokenizerError, bytes, format};
+use super::{SpecialTokens, Tokenizer, TokenizerError, base64, bytes, format};
 
 /// A published vocabulary, by tiktoken's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -84,6 +85,11 @@ impl Vocabulary {
         json!({"type": "Sequence", "pretokenizers": [format::split(pattern), format::byte_level(false)]})
     }
 
+    /// The vocabulary that tiktoken calls so.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        serde_json::from_value(name.into()).ok()
+    }
+
     /// The vocabulary as a tokenizer, whose end token is `<|endoftext|>`.
     ///
     /// # Errors
@@ -97,25 +103,84 @@ impl Vocabulary {
                 tokens.push((id, token)); // numbers between the special ones are not in use
             }
         }
-        let ranks: HashMap<&[u8], u32> = tokens.iter().map(|(id, token)| (token.as_slice(), *id)).collect();
-        let mut vocabulary = Map::new();
-        let mut merges = Vec::new();
-        for (id, token) in &tokens {
-            vocabulary.insert(bytes::spell(token), json!(id));
-            if let Some((left, right)) = last_merge(&ranks, token, *id) {
-                merges.push(json!([bytes::spell(left), bytes::spell(right)]));
-            }
-        }
-        // in the model as well as added, because numbers need not follow on the last word's
-        for (token, id) in special {
-            vocabulary.insert((*token).to_owned(), json!(id));
-        }
-        let model = format::bpe(vocabulary, merges, true);
-        let json = format::whole(special, &self.pre_tokenizer(), &format::byte_decoder(), &model);
         let mut config = format::config();
         SpecialTokens::end_of_text().declare(&mut config);
-        Tokenizer::assemble(&json, config)
+        Tokenizer::assemble(&whole(&tokens, special, self), config)
     }
+}
+
+/// Whether a file's first line is one of tiktoken's: a token in base64, a space, its rank.
+pub(super) fn looks_like_one(file: &[u8]) -> bool {
+    let line = file.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    std::str::from_utf8(line).is_ok_and(|line| entry(line).is_some())
+}
+
+fn entry(line: &str) -> Option<(u32, Vec<u8>)> {
+    let (token, rank) = line.trim_end_matches('\r').split_once(' ')?;
+    Some((rank.parse().ok()?, base64::decode(token)?))
+}
+
+/// The `tokenizer.json` of a file in tiktoken's format, whose words are cut as those of `pattern`, and the
+/// roles of its tokens. The file has no special tokens: those of the published vocabulary are added if it is
+/// `published`, else the declared ones, numbered from the last rank on.
+pub(super) fn of_file(
+    file: &[u8],
+    pattern: Vocabulary,
+    published: bool,
+    special: &SpecialTokens,
+) -> Result<(Value, Vec<(&'static str, String)>), String> {
+    let text = std::str::from_utf8(file).map_err(|_| "not a tiktoken vocabulary: it is not UTF-8")?;
+    let mut tokens = Vec::new();
+    for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.is_empty()) {
+        tokens.push(entry(line).ok_or_else(|| format!("line {number} is not a token in base64 and its rank"))?);
+    }
+    tokens.sort();
+    let mut spelled = HashMap::new();
+    for (id, token) in &tokens {
+        if spelled.insert(token.as_slice(), id).is_some() || token.is_empty() {
+            return Err(format!("the token of rank {id} is empty or there twice"));
+        }
+    }
+    if let Some(pair) = tokens.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        return Err(format!("the rank {} is there twice", pair[0].0));
+    }
+    if let Some(byte) = (0..=255u8).find(|byte| !spelled.contains_key(&[*byte][..])) {
+        return Err(format!(
+            "the byte {byte:#04x} is no token, so that some texts could not be encoded"
+        ));
+    }
+    let next = tokens.last().map_or(0, |(id, _)| id.saturating_add(1));
+    let (special, roles): (Vec<(&str, u32)>, _) = if published {
+        let end = SpecialTokens::end_of_text();
+        let roles = end
+            .roles()
+            .into_iter()
+            .map(|(role, token)| (role, token.to_owned()))
+            .collect();
+        (pattern.special().to_vec(), roles)
+    } else {
+        (special.tokens().into_iter().zip(next..).collect(), Vec::new())
+    };
+    Ok((whole(&tokens, &special, pattern), roles))
+}
+
+/// The `tokenizer.json` of tokens in the order of their ranks.
+fn whole(tokens: &[(u32, Vec<u8>)], special: &[(&str, u32)], pattern: Vocabulary) -> Value {
+    let ranks: HashMap<&[u8], u32> = tokens.iter().map(|(id, token)| (token.as_slice(), *id)).collect();
+    let mut vocabulary = Map::new();
+    let mut merges = Vec::new();
+    for (id, token) in tokens {
+        vocabulary.insert(bytes::spell(token), json!(id));
+        if let Some((left, right)) = last_merge(&ranks, token, *id) {
+            merges.push(json!([bytes::spell(left), bytes::spell(right)]));
+        }
+    }
+    // in the model as well as added, because numbers need not follow on the last word's
+    for (token, id) in special {
+        vocabulary.insert((*token).to_owned(), json!(id));
+    }
+    let model = format::bpe(vocabulary, merges, true);
+    format::whole(special, &pattern.pre_tokenizer(), &format::byte_decoder(), &model)
 }
 
 /// The pair whose merge makes a token: what is left of it when every pair of a lower rank has been

@@ -27,6 +27,7 @@ mod tests;
 
 pub use error::TrainError;
 pub use evaluation::Evaluation;
+pub use pace::thousands;
 pub use record::Summary;
 pub use run::{Outcome, Task, run};
 pub use settings::TrainSettings;

@@ -11,6 +11,9 @@ pub(super) struct Pace {
     since: Instant,
     told: Instant,
     last: f64,
+    /// All tokens, since when.
+    all: u64,
+    began: Instant,
 }
 
 impl Pace {
@@ -21,17 +24,21 @@ impl Pace {
             since: now,
             told: now,
             last: 0.0,
+            all: 0,
+            began: now,
         }
     }
 
     /// Adds tokens that were learned from.
     pub fn count(&mut self, tokens: u64) {
         self.tokens += tokens;
+        self.all += tokens;
     }
 
     /// Leaves out time that was not training.
     pub fn skip(&mut self, time: Duration) {
         self.since += time;
+        self.began += time;
     }
 
     /// Tokens a second since it was last told, or as then while nothing was counted.
@@ -41,6 +48,12 @@ impl Pace {
             return self.last;
         }
         (self.tokens as f64 / seconds * 10.0).round() / 10.0
+    }
+
+    /// Tokens a second from the beginning on.
+    pub fn average(&self) -> f64 {
+        let seconds = self.began.elapsed().as_secs_f64();
+        if seconds > 0.0 { self.all as f64 / seconds } else { 0.0 }
     }
 
     /// The pace, if it is time to tell it or `now`.
@@ -56,7 +69,7 @@ impl Pace {
 }
 
 /// `7,120`
-pub(super) fn thousands(value: f64) -> String {
+pub fn thousands(value: f64) -> String {
     let digits = format!("{:.0}", value.max(0.0));
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

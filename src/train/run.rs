@@ -14,6 +14,7 @@ use super::pace::{Pace, thousands};
 use super::record::{Progress, Summary};
 use super::settings::{Plan, TrainSettings};
 use crate::models::{Model, Weight};
+use crate::profile;
 use crate::step::{Context, Interrupted};
 
 /// A training: what to train, on what, how.
@@ -47,6 +48,8 @@ pub struct Outcome {
     pub metrics: String,
     /// `training.json`.
     pub summary: Summary,
+    /// Tokens a second in this process, evaluations and checkpoints left out; for the screen only.
+    pub tokens_per_second: f64,
 }
 
 /// How often a checkpoint is made when the settings do not say.
@@ -119,7 +122,9 @@ impl Training<'_> {
     fn update(&mut self) -> Result<(), TrainError> {
         let number = self.progress.update;
         let rate = self.plan.schedule.rate(number);
+        let data = profile::span("phase", "data");
         let batches = self.task.source.update(number);
+        drop(data);
         let counted: u64 = batches.iter().map(Batch::counted).sum();
         let tokens: u64 = batches.iter().map(|batch| batch.tokens).sum();
         let dropout = self.task.context.seed().child("dropout").child(number);
@@ -128,12 +133,15 @@ impl Training<'_> {
         let mut loss = 0.0;
         let mut gradients: Option<Gradients> = None;
         for (index, batch) in batches.iter().enumerate() {
+            let forward = profile::span("phase", "forward");
             let (inputs, targets) = batch.tensors(&device);
             let smoothing = self.task.settings.label_smoothing;
             let dropout = Some(dropout.child(index));
             let summed = self.task.model.smoothed_loss(inputs, targets, smoothing, dropout);
             // a share of the whole update's mean: micro-batches of unequal size weigh by their tokens
             let share = summed.div_scalar(counted as f64);
+            drop(forward);
+            let _backward = profile::span("phase", "backward");
             let backward = share.backward();
             loss += scalar("the loss", share.without_autodiff())?;
             let new = Gradients::take(&self.task.model, backward, self.task.place)?;
@@ -143,12 +151,14 @@ impl Training<'_> {
             });
         }
         let gradients = gradients.expect("an update has a micro-batch");
+        let optimizer = profile::span("phase", "optimizer");
         let norm = gradients.norm()?;
         self.must_be_finite("loss", loss)?;
         self.must_be_finite("gradient norm", norm)?;
         let clip = self.task.settings.clip;
         let scale = if clip > 0.0 && norm > clip { clip / norm } else { 1.0 };
         self.optimizer.update(&mut self.task.model, gradients, scale, rate)?;
+        drop(optimizer);
 
         let progress = &mut self.progress;
         progress.update += 1;
@@ -201,6 +211,7 @@ impl Training<'_> {
         let Some(split) = &self.task.validation else {
             return Ok(());
         };
+        let _evaluation = profile::span("phase", "evaluation");
         let started = Instant::now();
         let (done, total) = (self.progress.update, self.plan.updates);
         self.task.context.progress(done, total, "updates", "validating");
@@ -230,6 +241,7 @@ impl Training<'_> {
     }
 
     fn checkpoint(&mut self) -> Result<(), TrainError> {
+        let _checkpoint = profile::span("phase", "checkpoint");
         let started = Instant::now();
         let folder = &self.task.context.checkpoints;
         let best = self.best.as_deref();
@@ -248,6 +260,7 @@ impl Training<'_> {
             best: self.best.unwrap_or_else(|| last.clone()),
             last,
             metrics: self.progress.metrics,
+            tokens_per_second: self.pace.average(),
         }
     }
 }

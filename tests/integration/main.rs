@@ -6,6 +6,7 @@ mod bombs;
 mod campaign;
 mod careless;
 mod complaints;
+mod courses;
 mod diagnostics;
 #[cfg(unix)]
 mod disks;
@@ -20,6 +21,7 @@ mod life;
 mod memory;
 mod mutants;
 mod planning;
+mod profile;
 mod records;
 mod report;
 mod score;

@@ -1,4 +1,4 @@
-//! Files into rows: one file a format.
+//! Files into rows: one file a format. One whose name ends in `.gz` is read as what it holds.
 
 use std::path::Path;
 
@@ -10,10 +10,12 @@ use super::{DataError, Row};
 mod csv;
 mod json;
 pub(super) mod jsonl;
+mod parallel;
 mod source;
 mod text;
 
 pub(in crate::data) use json::StrictRow;
+pub use parallel::{Aligned, parallel};
 pub use text::Unit;
 
 /// How a file is written.
@@ -47,7 +49,9 @@ impl Format {
     /// # Errors
     /// An extension that means none.
     pub fn of(path: &Path) -> Result<Self, DataError> {
-        let extension = path
+        let name = source::uncompressed_name(path).map(Path::new);
+        let extension = name
+            .unwrap_or(path)
             .extension()
             .and_then(|extension| extension.to_str())
             .unwrap_or_default();
@@ -62,7 +66,7 @@ impl Format {
             DataError::file(
                 path,
                 format!(
-                    "the format is not known by its extension ({}); say `format:`",
+                    "the format is not known by its extension ({}, each with .gz as well); say `format:`",
                     names.join(", ")
                 ),
             )

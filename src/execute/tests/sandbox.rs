@@ -146,6 +146,7 @@ impl Sandbox {
             grace: Duration::from_secs(1),
             command: vec!["fragua".into()],
             name: None,
+            profile: false,
             reports: self.path("reports"),
             with_facts: |page, facts| Ok(page.replacen("null", &facts.to_string(), 1)),
             stops,

@@ -48,6 +48,11 @@ impl Array {
         [shape[0], shape[1]]
     }
 
+    /// Of any number of dimensions, for messages.
+    pub(super) fn shape(&self) -> Vec<usize> {
+        self.0.layout().shape().to_vec()
+    }
+
     /// All values, row by row.
     pub(crate) fn values(&self) -> &[f32] {
         self.0.as_slice::<f32>().expect("an array is contiguous f32")

@@ -24,8 +24,10 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::{Autodiff, Flex};
 use burn::tensor::{DType, Tensor};
+use serde_json::json;
 
 use crate::device::is_cpu;
+use crate::profile;
 
 /// An operation on contiguous f32 arrays, with its derivative.
 pub(super) trait Fused<const N: usize>: Clone + std::fmt::Debug + Send + 'static {
@@ -49,6 +51,7 @@ pub(super) fn run<const N: usize, const D: usize, O: Fused<N>>(operation: O, inp
     const ON_CPU: &str = "callers ask `applies` first";
     if !inputs.iter().any(Tensor::is_autodiff) {
         let inputs = inputs.map(|input| Array::contiguous(input.try_into_primitive::<Flex>().expect(ON_CPU)));
+        let _span = span::<O, N>("forward", &inputs);
         let (output, _) = operation.forward(inputs, false);
         return Tensor::from_primitive::<Flex>(output.into_primitive());
     }
@@ -67,6 +70,7 @@ pub(super) fn run<const N: usize, const D: usize, O: Fused<N>>(operation: O, inp
     let Ok(nodes) = nodes.try_into() else {
         unreachable!("as many as came in")
     };
+    let _span = span::<O, N>("forward", &arrays);
     let step = Step(operation.clone());
     let output = match step.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(prepared) => {
@@ -122,6 +126,15 @@ pub(super) fn run_many<O: FusedMany>(operation: O, inputs: Vec<Tensor<2>>) -> Te
     by_count!(1 2 3 4 5 6 7 8 9 10 11 12)
 }
 
+/// An operation on the time line, under its file's and its type's name.
+fn span<O, const N: usize>(pass: &'static str, arrays: &[Array; N]) -> Option<profile::Span> {
+    let name = std::any::type_name::<O>().trim_start_matches("fragua::kernels::");
+    profile::span_about("kernel", name, || {
+        let shapes: Vec<_> = arrays.iter().map(Array::shape).collect();
+        json!({"pass": pass, "shapes": shapes})
+    })
+}
+
 type Tracked = Autodiff<Flex, NoCheckpointing>;
 
 #[derive(Clone, Debug)]
@@ -132,6 +145,7 @@ impl<const N: usize, O: Fused<N>> Backward<Flex, N> for Step<O> {
 
     fn backward(self, ops: Ops<Self::State, N>, gradients: &mut Gradients, _: &mut Checkpointer) {
         let gradient = Array::contiguous(gradients.consume::<Flex>(&ops.node));
+        let _span = span::<O, 1>("backward", std::array::from_ref(&gradient));
         let wanted = ops.parents.each_ref().map(Option::is_some);
         let results = self.0.backward(ops.state, gradient, wanted);
         for (parent, result) in ops.parents.into_iter().zip(results) {

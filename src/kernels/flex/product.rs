@@ -1,10 +1,12 @@
 //! Matrix products into buffers of our own.
 
 use rayon::prelude::*;
+use serde_json::json;
 
 use super::array::{Shared, buffer};
 use super::panels::{Panels, copy};
 use super::tile::{Machine, PANEL, Tile};
+use crate::profile;
 
 /// A strided view of a matrix.
 #[derive(Clone, Copy)]
@@ -45,7 +47,7 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    pub(super) fn values(&self) -> &'a [f32] {
+    pub(crate) fn values(&self) -> &'a [f32] {
         self.values
     }
 
@@ -96,6 +98,7 @@ const ROWS: usize = 126;
 /// `a [m, k] · b [k, n]` into a contiguous `[m, n]`, on all threads.
 pub(crate) fn product(out: &mut [f32], [m, n, k]: [usize; 3], a: Matrix<'_>, b: Matrix<'_>, target: Target) {
     assert!(m * n <= out.len(), "the target holds the product");
+    let _span = profile::span_about("product", "gemm", || json!({"m": m, "n": n, "k": k}));
     assert!(a.holds(m, k) && b.holds(k, n), "operands hold their shapes");
     if m == 0 || n == 0 {
         return;

@@ -83,7 +83,8 @@ impl<W: Write> Write for Compressor<W> {
     }
 }
 
-/// Reads what was compressed.
+/// Reads what was compressed: one stream, or several one after another, which mean what they hold
+/// together (as `pigz`, `bgzip` and `cat a.gz b.gz` make them).
 pub struct Decompressor<R: Read> {
     inner: R,
     state: Box<InflateState>,
@@ -96,31 +97,12 @@ pub struct Decompressor<R: Read> {
 }
 
 impl<R: Read> Decompressor<R> {
-    /// Begins a stream.
+    /// Begins to read.
     ///
     /// # Errors
     /// When it does not begin as gzip does.
-    pub fn new(mut inner: R) -> io::Result<Self> {
-        let mut header = [0; 10];
-        inner.read_exact(&mut header)?;
-        if header[..3] != HEADER[..3] || header[3] & 0xe0 != 0 {
-            return Err(wrong("is not in gzip's form"));
-        }
-        let flags = header[3];
-        if flags & 4 != 0 {
-            let mut length = [0; 2];
-            inner.read_exact(&mut length)?;
-            skip(&mut inner, u16::from_le_bytes(length).into())?;
-        }
-        for text in [8, 16] {
-            if flags & text != 0 {
-                skip_text(&mut inner)?;
-            }
-        }
-        if flags & 2 != 0 {
-            skip(&mut inner, 2)?;
-        }
-        Ok(Self {
+    pub fn new(inner: R) -> io::Result<Self> {
+        let mut reader = Self {
             inner,
             state: InflateState::new_boxed(DataFormat::Raw),
             sum: crc32fast::Hasher::new(),
@@ -128,26 +110,74 @@ impl<R: Read> Decompressor<R> {
             buffer: vec![0; PIECE],
             left: 0..0,
             over: false,
-        })
+        };
+        reader.header()?;
+        Ok(reader)
     }
 
-    /// The check sum and the length at the end.
+    /// What stands before a stream.
+    fn header(&mut self) -> io::Result<()> {
+        let mut header = [0; 10];
+        self.exactly(&mut header)?;
+        if header[..3] != HEADER[..3] || header[3] & 0xe0 != 0 {
+            return Err(wrong("is not in gzip's form"));
+        }
+        let flags = header[3];
+        if flags & 4 != 0 {
+            let mut length = [0; 2];
+            self.exactly(&mut length)?;
+            for _ in 0..u16::from_le_bytes(length) {
+                self.byte()?;
+            }
+        }
+        for text in [8, 16] {
+            if flags & text != 0 {
+                while self.byte()? != 0 {}
+            }
+        }
+        if flags & 2 != 0 {
+            self.exactly(&mut [0; 2])?;
+        }
+        Ok(())
+    }
+
+    fn exactly(&mut self, out: &mut [u8]) -> io::Result<()> {
+        for byte in out {
+            *byte = self.byte()?;
+        }
+        Ok(())
+    }
+
+    fn byte(&mut self) -> io::Result<u8> {
+        if self.left.is_empty() {
+            self.fill()?;
+        }
+        let byte = *self.buffer[self.left.clone()]
+            .first()
+            .ok_or_else(|| wrong("ends early"))?;
+        self.left.start += 1;
+        Ok(byte)
+    }
+
+    /// The check sum and the length at the end of a stream, and the beginning of the next if there is one.
     fn end(&mut self) -> io::Result<()> {
         let mut trailer = [0; 8];
-        for byte in &mut trailer {
-            if self.left.is_empty() {
-                self.fill()?;
-            }
-            *byte = *self.buffer[self.left.clone()]
-                .first()
-                .ok_or_else(|| wrong("ends early"))?;
-            self.left.start += 1;
-        }
+        self.exactly(&mut trailer)?;
         let expected = [self.sum.clone().finalize().to_le_bytes(), self.length.to_le_bytes()];
         if trailer != *expected.as_flattened() {
             return Err(wrong("is damaged: its check sum is another"));
         }
-        self.over = true;
+        if self.left.is_empty() {
+            self.fill()?;
+        }
+        if self.left.is_empty() {
+            self.over = true;
+            return Ok(());
+        }
+        self.header()?;
+        self.state.reset(DataFormat::Raw);
+        self.sum = crc32fast::Hasher::new();
+        self.length = 0;
         Ok(())
     }
 
@@ -185,23 +215,6 @@ impl<R: Read> Read for Decompressor<R> {
         }
         Ok(0)
     }
-}
-
-fn skip(inner: &mut impl Read, count: u64) -> io::Result<()> {
-    let skipped = io::copy(&mut inner.by_ref().take(count), &mut io::sink())?;
-    if skipped == count {
-        Ok(())
-    } else {
-        Err(wrong("ends early"))
-    }
-}
-
-fn skip_text(inner: &mut impl Read) -> io::Result<()> {
-    let mut byte = [1];
-    while byte != [0] {
-        inner.read_exact(&mut byte)?;
-    }
-    Ok(())
 }
 
 fn odd(error: MZError) -> io::Error {
@@ -249,6 +262,16 @@ mod tests {
             wrong[at] ^= 1;
             assert!(unpacked(&wrong).is_err(), "{at}");
         }
+    }
+
+    #[test]
+    fn streams_one_after_another_are_read_as_one() {
+        let mut bytes = packed(b"one, ");
+        bytes.extend(packed(b""));
+        bytes.extend(packed(b"two"));
+        assert_eq!(unpacked(&bytes).unwrap(), b"one, two");
+        bytes.extend(b"\0rest");
+        assert!(unpacked(&bytes).is_err(), "what follows is not passed over");
     }
 
     #[test]

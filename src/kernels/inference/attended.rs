@@ -1,0 +1,275 @@
+//! The keys and values of a sequence, and attention of single rows over them.
+
+use super::lanes::{Lanes, Line, by_lanes};
+use crate::kernels::Heads;
+use crate::kernels::flex::{exp, largest, sum, vectorized};
+
+/// Keys and values of one layer for one sequence, in buffers of a fixed capacity.
+///
+/// Of each key/value head, sixteen keys lie side by side, `[block][width][16]`, so that a query is
+/// multiplied with sixteen of them at once; a value is a row of lines.
+#[derive(Debug)]
+pub struct Attended {
+    keys: Vec<Line>,
+    values: Vec<Line>,
+    heads: Heads,
+    length: usize,
+    capacity: usize,
+}
+
+/// What the scores of a row are made of besides its queries and the keys.
+#[derive(Clone, Copy, Debug)]
+pub struct Attention<'a> {
+    /// What the products of queries and keys are multiplied by.
+    pub scale: f32,
+    /// Keys that the row sees: the first ones.
+    pub seen: usize,
+    /// What is added to them.
+    pub bias: Option<Terms<'a>>,
+}
+
+/// What is added to a row's scores: of each head, a stretch of a table that has a row for each.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// The table.
+    pub table: &'a [f32],
+    /// Columns of the table.
+    pub columns: usize,
+    /// The column of the first key.
+    pub start: usize,
+}
+
+impl Attended {
+    /// Empty buffers for `capacity` tokens.
+    pub fn new(heads: Heads, capacity: usize) -> Self {
+        let blocks = capacity.div_ceil(16);
+        Self {
+            keys: vec![Line::ZERO; heads.key_value * blocks * heads.width],
+            values: vec![Line::ZERO; heads.key_value * capacity * heads.width.div_ceil(16)],
+            heads,
+            length: 0,
+            capacity,
+        }
+    }
+
+    /// Tokens so far.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Tokens that fit.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Forgets all tokens after the first `length`.
+    pub fn truncate(&mut self, length: usize) {
+        self.length = self.length.min(length);
+    }
+
+    /// Lines from one head's keys to the next one's, and from one head's values to the next one's.
+    fn strides(&self) -> (usize, usize) {
+        let Heads { width, .. } = self.heads;
+        (self.capacity.div_ceil(16) * width, self.capacity * width.div_ceil(16))
+    }
+
+    /// Adds a token: `[key_value · width]` each.
+    pub fn push(&mut self, keys: &[f32], values: &[f32]) {
+        assert!(
+            self.length < self.capacity,
+            "a sequence of {} tokens in a cache of {}",
+            self.length + 1,
+            self.capacity
+        );
+        let Heads { key_value, width, .. } = self.heads;
+        let (of_keys, of_values) = self.strides();
+        let (block, lane, lines) = (self.length / 16, self.length % 16, width.div_ceil(16));
+        for head in 0..key_value {
+            let of_head = head * width..(head + 1) * width;
+            let place = &mut self.keys[head * of_keys + block * width..][..width];
+            for (line, key) in place.iter_mut().zip(&keys[of_head.clone()]) {
+                line.0[lane] = *key;
+            }
+            let place = &mut self.values[head * of_values + self.length * lines..][..lines];
+            for (line, values) in place.iter_mut().zip(values[of_head].chunks(16)) {
+                line.0[..values.len()].copy_from_slice(values);
+            }
+        }
+        self.length += 1;
+    }
+
+    /// Attention of one row of `[query · width]` queries into as many outputs. `scores` is a scratch.
+    pub fn attend(&self, queries: &[f32], attention: &Attention<'_>, out: &mut [f32], scores: &mut Vec<f32>) {
+        let Heads { query, width, .. } = self.heads;
+        let seen = attention.seen;
+        assert!(seen > 0 && seen <= self.length, "a row sees keys that are there");
+        assert!(queries.len() == query * width && out.len() == query * width);
+        scores.resize(seen.next_multiple_of(16), 0.0);
+        let group = self.heads.group();
+        for head in 0..query {
+            let of_head = head * width..(head + 1) * width;
+            let (of_keys, of_values) = self.strides();
+            let keys = &self.keys[head / group * of_keys..][..of_keys];
+            let values = &self.values[head / group * of_values..][..of_values];
+            score(scores, &queries[of_head.clone()], keys, seen.div_ceil(16));
+            let bias = attention
+                .bias
+                .map(|terms| &terms.table[head * terms.columns + terms.start..][..seen]);
+            let total = probabilities(&mut scores[..seen], attention.scale, bias);
+            mix(&mut out[of_head], &scores[..seen], values, 1.0 / total);
+        }
+    }
+}
+
+impl Clone for Attended {
+    /// Copies the tokens so far alone.
+    fn clone(&self) -> Self {
+        let mut copy = Self::new(self.heads, self.capacity);
+        let Heads { key_value, width, .. } = self.heads;
+        let (of_keys, of_values) = self.strides();
+        let (keys, values) = (self.length.div_ceil(16) * width, self.length * width.div_ceil(16));
+        for head in 0..key_value {
+            let at = head * of_keys..head * of_keys + keys;
+            copy.keys[at.clone()].copy_from_slice(&self.keys[at]);
+            let at = head * of_values..head * of_values + values;
+            copy.values[at.clone()].copy_from_slice(&self.values[at]);
+        }
+        copy.length = self.length;
+        copy
+    }
+}
+
+by_lanes! {
+    /// The products of a query with keys, sixteen a block; those of places without a key are there too
+    /// and not read.
+    fn score(scores: &mut [f32], query: &[f32], keys: &[Line], blocks: usize) by score_blocks
+}
+
+#[inline(always)]
+fn score_blocks<L: Lanes>(scores: &mut [f32], query: &[f32], keys: &[Line], blocks: usize) {
+    let mut block = 0;
+    while block < blocks {
+        if blocks - block >= 4 {
+            score_some::<L, 4>(scores, query, keys, block);
+            block += 4;
+        } else {
+            score_some::<L, 1>(scores, query, keys, block);
+            block += 1;
+        }
+    }
+}
+
+#[inline(always)]
+fn score_some<L: Lanes, const B: usize>(scores: &mut [f32], query: &[f32], keys: &[Line], block: usize) {
+    let width = query.len();
+    let keys = &keys[block * width..][..B * width];
+    let scores = &mut scores[block * 16..][..B * 16];
+    let mut sums = [L::splat(0.0); B];
+    for (at, value) in query.iter().enumerate() {
+        let value = L::splat(*value);
+        for (block, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: the slice holds `B` blocks of `width` lines.
+            let keys = unsafe { L::load(keys.as_ptr().add(block * width + at).cast()) };
+            *sum = sum.add_product(value, keys);
+        }
+    }
+    for (block, sum) in sums.into_iter().enumerate() {
+        // SAFETY: the slice holds `B` blocks of sixteen.
+        unsafe { sum.store(scores.as_mut_ptr().add(block * 16)) };
+    }
+}
+
+/// Scores to the exponentials of their distances from the largest; gives their sum.
+fn probabilities(scores: &mut [f32], scale: f32, bias: Option<&[f32]>) -> f32 {
+    if let Some(bias) = bias {
+        add_bias(scores, scale, bias);
+        exponentials(scores, 1.0)
+    } else {
+        exponentials(scores, scale)
+    }
+}
+
+vectorized! {
+    fn add_bias(scores: &mut [f32], scale: f32, bias: &[f32]) {
+        for (score, bias) in scores.iter_mut().zip(bias) {
+            *score = *score * scale + bias;
+        }
+    }
+}
+
+vectorized! {
+    fn exponentials(scores: &mut [f32], scale: f32) -> f32 {
+        // the scale is above 0: the largest product has the largest score
+        let most = largest(scores);
+        for score in scores.iter_mut() {
+            *score = exp((*score - most) * scale);
+        }
+        sum(scores, |x| x)
+    }
+}
+
+by_lanes! {
+    /// The sum of values by their weights, times a scale.
+    fn mix(out: &mut [f32], weights: &[f32], values: &[Line], scale: f32) by mix_lines
+}
+
+#[inline(always)]
+fn mix_lines<L: Lanes>(out: &mut [f32], weights: &[f32], values: &[Line], scale: f32) {
+    let lines = out.len().div_ceil(16);
+    let mut line = 0;
+    while line < lines {
+        // several sums at once, or those of one line in four parts: the processor adds four at a time
+        match lines - line {
+            1 => mix_some::<L, 1, 4>(out, weights, values, scale, line, lines),
+            2 | 3 => mix_some::<L, 2, 2>(out, weights, values, scale, line, lines),
+            _ => mix_some::<L, 4, 1>(out, weights, values, scale, line, lines),
+        }
+        line += match lines - line {
+            1 => 1,
+            2 | 3 => 2,
+            _ => 4,
+        };
+    }
+}
+
+#[inline(always)]
+fn mix_some<L: Lanes, const N: usize, const PARTS: usize>(
+    out: &mut [f32],
+    weights: &[f32],
+    values: &[Line],
+    scale: f32,
+    line: usize,
+    lines: usize,
+) {
+    assert!((weights.len() - 1) * lines + line + N <= values.len());
+    let mut sums = [[L::splat(0.0); N]; PARTS];
+    let add = |sums: &mut [L; N], key: usize, weight: f32| {
+        let weight = L::splat(weight);
+        for (n, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: the values hold a row of lines for each weight, as asserted.
+            let values = unsafe { L::load(values.as_ptr().add(key * lines + line + n).cast()) };
+            *sum = sum.add_product(weight, values);
+        }
+    };
+    let (whole, rest) = weights.as_chunks::<PARTS>();
+    for (chunk, weights) in whole.iter().enumerate() {
+        for (part, sums) in sums.iter_mut().enumerate() {
+            add(sums, chunk * PARTS + part, weights[part]);
+        }
+    }
+    for (part, weight) in rest.iter().enumerate() {
+        add(&mut sums[part], whole.len() * PARTS + part, *weight);
+    }
+    let (first, others) = sums.split_at_mut(1);
+    for other in others {
+        for (sum, other) in first[0].iter_mut().zip(other) {
+            *sum = sum.add(*other);
+        }
+    }
+    for (n, sum) in first[0].iter().enumerate() {
+        let out = &mut out[(line + n) * 16..];
+        let array = sum.mul(L::splat(scale)).array();
+        let width = out.len().min(16);
+        out[..width].copy_from_slice(&array[..width]);
+    }
+}

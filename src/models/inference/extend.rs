@@ -1,0 +1,202 @@
+//! A whole model, and its passes.
+
+use std::sync::Arc;
+
+use super::workspace::{Row, Workspace, room};
+use super::{Embedding, Recurrent, Sequence, Stack};
+use crate::kernels::inference::{Attended, Panels, Target, rows};
+use crate::models::ModelConfig;
+
+/// A model laid out for inference on the CPU.
+#[derive(Clone, Debug)]
+pub struct Inference {
+    config: ModelConfig,
+    network: Network,
+}
+
+/// From rows of tokens to rows that the output layer reads.
+#[derive(Clone, Debug)]
+pub(in crate::models) struct Network {
+    pub(in crate::models) embedding: Embedding,
+    pub(in crate::models) decoder: Decoder,
+    /// What reads a source, where there is one.
+    pub(in crate::models) encoder: Option<Stack>,
+    pub(in crate::models) output: Panels,
+    /// What the rows before the output layer are multiplied by.
+    pub(in crate::models) output_scale: f32,
+}
+
+/// What writes.
+#[derive(Clone, Debug)]
+pub(in crate::models) enum Decoder {
+    Attention(Stack),
+    Recurrent(Recurrent),
+}
+
+/// Tokens that follow in a sequence.
+#[derive(Debug)]
+pub struct Feed<'a> {
+    /// The sequence; it takes the tokens in.
+    pub sequence: &'a mut Sequence,
+    /// At least one.
+    pub tokens: &'a [u32],
+    /// Whether the logits after the last of them are wanted.
+    pub wanted: bool,
+}
+
+impl Inference {
+    pub(in crate::models) fn new(config: &ModelConfig, network: Network) -> Self {
+        Self {
+            config: config.clone(),
+            network,
+        }
+    }
+
+    /// The model's description.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// An empty sequence for up to `capacity` tokens (of a decoder: its own), which follows a source
+    /// where the model has an encoder.
+    ///
+    /// # Panics
+    /// When a model with an encoder is given no source, or one without is.
+    pub fn sequence(&self, capacity: usize, source: &[u32], work: &mut Workspace) -> Sequence {
+        assert_eq!(
+            self.network.encoder.is_some(),
+            !source.is_empty(),
+            "a source is for an encoder"
+        );
+        match &self.network.decoder {
+            Decoder::Attention(stack) => {
+                let source = match &self.network.encoder {
+                    Some(encoder) => self.read(encoder, stack, source, work),
+                    None => [].into(),
+                };
+                Sequence::attention(stack.blocks.len(), stack.heads, capacity, source)
+            }
+            Decoder::Recurrent(recurrent) => {
+                Sequence::recurrent(recurrent.blocks.len(), recurrent.cell, self.config.width, capacity)
+            }
+        }
+    }
+
+    /// The bytes of a sequence of so many tokens, its source not counted.
+    pub fn bytes(&self, capacity: usize) -> usize {
+        let floats = match &self.network.decoder {
+            Decoder::Attention(stack) => {
+                let width = stack.heads.width;
+                stack.blocks.len() * stack.heads.key_value * capacity * (width + width.next_multiple_of(16))
+            }
+            Decoder::Recurrent(recurrent) => 2 * recurrent.blocks.len() * self.config.width,
+        };
+        4 * floats
+    }
+
+    /// Takes some sequences further in one pass: the logits after the last token of each that wants
+    /// them, `[wanted, vocabulary]`.
+    ///
+    /// # Panics
+    /// When a token is not in the vocabulary, or a sequence or the context has no room: callers
+    /// count tokens first.
+    pub fn extend<'w>(&self, feeds: &mut [Feed<'_>], work: &'w mut Workspace) -> &'w mut [f32] {
+        let (width, vocabulary) = (self.config.width, self.config.vocab_size);
+        work.rows.clear();
+        for (number, feed) in feeds.iter().enumerate() {
+            assert!(!feed.tokens.is_empty(), "a sequence is taken further by tokens");
+            let total = feed.sequence.length + feed.tokens.len();
+            let room = self.config.context.min(feed.sequence.capacity);
+            assert!(total <= room, "{total} tokens where {room} fit");
+            work.rows
+                .extend((feed.sequence.length..).zip(feed.tokens).map(|(position, &token)| Row {
+                    feed: number,
+                    position,
+                    token,
+                }));
+        }
+        self.embed(work);
+        match &self.network.decoder {
+            Decoder::Attention(stack) => stack.forward(feeds, work, width),
+            Decoder::Recurrent(recurrent) => recurrent.forward(feeds, work, width),
+        }
+        for feed in feeds.iter_mut() {
+            feed.sequence.length += feed.tokens.len();
+        }
+        let Workspace {
+            x,
+            normal,
+            last,
+            logits,
+            rows: order,
+            ..
+        } = work;
+        let wanted = feeds.iter().filter(|feed| feed.wanted).count();
+        let last = room(last, wanted * width);
+        let mut kept = last.chunks_exact_mut(width);
+        for (row, place) in order.iter().enumerate() {
+            let ends = order.get(row + 1).is_none_or(|next| next.feed != place.feed);
+            if ends && feeds[place.feed].wanted {
+                let kept = kept.next().expect("a place for each that is wanted");
+                kept.copy_from_slice(&x[row * width..][..width]);
+            }
+        }
+        let ready = room(normal, wanted * width);
+        match &self.network.decoder {
+            Decoder::Attention(stack) => stack.finish(last, ready),
+            Decoder::Recurrent(_) => ready.copy_from_slice(last),
+        }
+        if self.network.output_scale != 1.0 {
+            rows::scale(ready, self.network.output_scale);
+        }
+        let logits = room(logits, wanted * vocabulary);
+        self.network.output.multiply(ready, logits, Target::Replace);
+        logits
+    }
+
+    /// The vectors of the rows' tokens, into `work.x`.
+    fn embed(&self, work: &mut Workspace) {
+        let width = self.config.width;
+        let x = room(&mut work.x, work.rows.len() * width);
+        for (row, into) in work.rows.iter().zip(x.chunks_exact_mut(width)) {
+            let Network { embedding, output, .. } = &self.network;
+            embedding.row(row.token, row.position, output, into);
+        }
+    }
+
+    /// The keys and values of a source for each layer of the decoder.
+    fn read(&self, encoder: &Stack, decoder: &Stack, source: &[u32], work: &mut Workspace) -> Arc<[Attended]> {
+        let width = self.config.width;
+        work.rows.clear();
+        work.rows
+            .extend(source.iter().enumerate().map(|(position, &token)| Row {
+                feed: 0,
+                position,
+                token,
+            }));
+        self.embed(work);
+        let mut sequence = Sequence::attention(1, encoder.heads, source.len(), [].into());
+        let mut feed = [Feed {
+            sequence: &mut sequence,
+            tokens: source,
+            wanted: false,
+        }];
+        encoder.forward(&mut feed, work, width);
+        let Workspace { x, normal, packed, .. } = work;
+        let encoded = room(normal, source.len() * width);
+        encoder.finish(&x[..source.len() * width], encoded);
+        let layers = decoder.blocks.iter().map(|block| {
+            let cross = block.cross.as_ref().expect("a decoder attends to its encoder");
+            let both = cross.keys_values.outputs();
+            let rows = room(packed, source.len() * both);
+            cross.keys_values.multiply(encoded, rows, Target::Replace);
+            let mut attended = Attended::new(decoder.heads, source.len());
+            for row in rows.chunks_exact(both) {
+                let (keys, values) = row.split_at(both / 2);
+                attended.push(keys, values);
+            }
+            attended
+        });
+        layers.collect()
+    }
+}
