@@ -190,7 +190,10 @@ pub fn scored_attention(
     dropout: Option<Dropout>,
 ) -> Tensor<2> {
     if flex::applies(&packed) && !matches!(scoring.bias, Some(Bias::Whole(_))) {
-        assert!(scoring.causal.is_none_or(|start| start == 0), "whole sequences begin at 0");
+        assert!(
+            scoring.causal.is_none_or(|start| start == 0),
+            "whole sequences begin at 0"
+        );
         let (terms, input) = Bias::terms(scoring.bias.as_ref());
         let attention = scoring.attention(heads, [seq, seq], dropout);
         let operation = Packed { attention, terms };

@@ -2,7 +2,9 @@
 //! in (a norm and the products that read it) and the gradients of both.
 
 use super::Orientation;
-use super::flex::{Array, Block, Matrix, Panels, Plus, Right, Shared, Target, buffer, multiply, transposed_product_into};
+use super::flex::{
+    Array, Block, Matrix, Panels, Plus, Right, Shared, Target, buffer, multiply, transposed_product_into,
+};
 use super::norm::{Kind, gradient_rows, norm_rows};
 
 /// Rows that one thread takes through several operations: fixed, because sums of gradients over rows
@@ -50,7 +52,13 @@ pub(super) fn sides(weight: &Array, orientation: Orientation) -> [usize; 2] {
 }
 
 /// A weight's gradient from the inputs and the gradients of the outputs.
-pub(super) fn weight_gradient(weight: &Array, orientation: Orientation, rows: usize, x: Matrix<'_>, dy: Matrix<'_>) -> Array {
+pub(super) fn weight_gradient(
+    weight: &Array,
+    orientation: Orientation,
+    rows: usize,
+    x: Matrix<'_>,
+    dy: Matrix<'_>,
+) -> Array {
     let [inputs, outputs] = sides(weight, orientation);
     let mut out = buffer(inputs * outputs);
     let (shape, a, b) = match orientation {
@@ -68,7 +76,15 @@ pub(super) fn weight_gradient(weight: &Array, orientation: Orientation, rows: us
 }
 
 /// A product of a chunk, on this thread.
-pub(super) fn chunk_product(out: &mut [f32], stride: usize, shape: [usize; 3], a: Matrix<'_>, b: Right<'_>, plus: Plus<'_>, target: Target) {
+pub(super) fn chunk_product(
+    out: &mut [f32],
+    stride: usize,
+    shape: [usize; 3],
+    a: Matrix<'_>,
+    b: Right<'_>,
+    plus: Plus<'_>,
+    target: Target,
+) {
     let block = Block {
         buffer: Shared::new(out),
         start: 0,
@@ -231,7 +247,10 @@ impl EntryWeights {
 
     /// Elements of a row that comes out of all products.
     pub(super) fn outputs(&self) -> usize {
-        self.weights.iter().map(|weight| sides(weight, self.orientation)[1]).sum()
+        self.weights
+            .iter()
+            .map(|weight| sides(weight, self.orientation)[1])
+            .sum()
     }
 
     pub(super) fn bias(&self) -> Option<&[f32]> {

@@ -77,7 +77,10 @@ pub(super) struct Gradients<'a> {
 impl<'a> Columns<'a> {
     /// A head's columns from a row on.
     fn head(self, row: usize, head: usize, width: usize) -> Matrix<'a> {
-        Matrix::rows(&self.values[row * self.stride + self.first + head * width..], self.stride)
+        Matrix::rows(
+            &self.values[row * self.stride + self.first + head * width..],
+            self.stride,
+        )
     }
 }
 
@@ -135,19 +138,6 @@ struct Scratch {
 }
 
 impl Attention {
-    /// Whole sequences that attend to themselves, each query to itself and what is before it.
-    pub(super) fn causal(heads: Heads, seq: usize, dropout: Option<Dropout>) -> Self {
-        Self {
-            heads,
-            queries: seq,
-            keys: seq,
-            causal: true,
-            scale: heads.scale(),
-            lengths: None,
-            dropout,
-        }
-    }
-
     /// Queries of a block: its scores stay in a core's cache, and little is computed of what is hidden.
     fn block(&self) -> usize {
         if self.queries <= 64 { 32 } else { 64 }
@@ -242,7 +232,12 @@ impl Attention {
                         let scores = &mut scratch.scores[..rows.count * rows.seen];
                         let row = batch * self.queries + rows.start;
                         let queries = operands.queries.head(row, head, width);
-                        here(scores, [rows.count, rows.seen, width], queries, Right::Panels(turned(&scratch.keys, rows.seen, width), width));
+                        here(
+                            scores,
+                            [rows.count, rows.seen, width],
+                            queries,
+                            Right::Panels(turned(&scratch.keys, rows.seen, width), width),
+                        );
                         let statistic = (batch * query + head) * self.queries + rows.start;
                         // SAFETY: each query has one statistic, and one unit takes each query.
                         let sums = unsafe { all_sums.part(statistic, rows.count) };
@@ -256,7 +251,16 @@ impl Attention {
                         let probabilities = Matrix::rows(scores, rows.seen);
                         let block = results.head(row, head, width);
                         // SAFETY: each query head's columns of a sequence belong to one unit.
-                        unsafe { multiply(block, shape, probabilities, Right::Rows(values), Plus::default(), Target::Replace) };
+                        unsafe {
+                            multiply(
+                                block,
+                                shape,
+                                probabilities,
+                                Right::Rows(values),
+                                Plus::default(),
+                                Target::Replace,
+                            )
+                        };
                     }
                 }
             },
@@ -307,8 +311,18 @@ impl Attention {
                         let scores = &mut scratch.scores[..count * seen];
                         let dscores = &mut scratch.gradients[..count * seen];
                         let shape = [count, seen, width];
-                        here(scores, shape, queries, Right::Panels(turned(&scratch.keys, seen, width), width));
-                        here(dscores, shape, dout, Right::Panels(turned(&scratch.values, seen, width), width));
+                        here(
+                            scores,
+                            shape,
+                            queries,
+                            Right::Panels(turned(&scratch.keys, seen, width), width),
+                        );
+                        here(
+                            dscores,
+                            shape,
+                            dout,
+                            Right::Panels(turned(&scratch.values, seen, width), width),
+                        );
                         let statistic = (batch * query + head) * self.queries + start;
                         let sums = &sums[statistic..statistic + count];
                         let along = Along {
@@ -317,7 +331,16 @@ impl Attention {
                             stride: query * width,
                             width,
                         };
-                        through(scores, dscores, sums, along, rows, self.scale, terms, self.dropout.as_ref());
+                        through(
+                            scores,
+                            dscores,
+                            sums,
+                            along,
+                            rows,
+                            self.scale,
+                            terms,
+                            self.dropout.as_ref(),
+                        );
                         if let Some(diagonals) = into.diagonals {
                             let each = self.queries + self.keys - 1;
                             // SAFETY: each sequence's head has its diagonals, and one unit takes it.
@@ -334,7 +357,14 @@ impl Attention {
                             multiply(to_values, per_key, through, dout, none, target);
                             multiply(to_keys, per_key, dscores.transposed(), queries, none, target);
                             let to_queries = into.queries.head(row, head, width);
-                            multiply(to_queries, [count, width, seen], dscores, Right::Rows(keys), none, Target::Replace);
+                            multiply(
+                                to_queries,
+                                [count, width, seen],
+                                dscores,
+                                Right::Rows(keys),
+                                none,
+                                Target::Replace,
+                            );
                         }
                         target = Target::Add;
                     }

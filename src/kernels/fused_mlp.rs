@@ -76,7 +76,15 @@ impl FusedMany for Mlp {
                     rows: None,
                 };
                 let normal = Matrix::rows(normal, width);
-                chunk_product(inner, outputs, [count, outputs, width], normal, panels.right(), bias_in, Target::Replace);
+                chunk_product(
+                    inner,
+                    outputs,
+                    [count, outputs, width],
+                    normal,
+                    panels.right(),
+                    bias_in,
+                    Target::Replace,
+                );
                 let active = &mut active[..count * inside];
                 activate(self.activation, active, inner, inside);
                 let plus = Plus {
@@ -84,7 +92,15 @@ impl FusedMany for Mlp {
                     rows: self.dropout.is_none().then(|| Matrix::rows(x, width)),
                 };
                 let active = Matrix::rows(active, inside);
-                chunk_product(out, width, [count, width, inside], active, outer_panels.right(), plus, Target::Replace);
+                chunk_product(
+                    out,
+                    width,
+                    [count, width, inside],
+                    active,
+                    outer_panels.right(),
+                    plus,
+                    Target::Replace,
+                );
                 if let Some(dropout) = &self.dropout {
                     multiply_from(out, dropout, (chunk * CHUNK * width) as u64);
                     add(out, x);
@@ -127,7 +143,11 @@ impl FusedMany for Mlp {
             let chunks = dx
                 .par_chunks_mut(CHUNK * width)
                 .zip(inner.par_chunks_mut(CHUNK * outputs))
-                .zip(x.values().par_chunks(CHUNK * width).zip(gradient.values().par_chunks(CHUNK * width)));
+                .zip(
+                    x.values()
+                        .par_chunks(CHUNK * width)
+                        .zip(gradient.values().par_chunks(CHUNK * width)),
+                );
             chunks.enumerate().for_each(|(chunk, ((dx, inner), (x, gradient)))| {
                 let count = x.len() / width;
                 let first = chunk * CHUNK;
@@ -151,7 +171,15 @@ impl FusedMany for Mlp {
                 };
                 let shape = [count, inside, width];
                 let through = outer_panels.right();
-                chunk_product(active, inside, shape, Matrix::rows(dout, width), through, Plus::default(), Target::Replace);
+                chunk_product(
+                    active,
+                    inside,
+                    shape,
+                    Matrix::rows(dout, width),
+                    through,
+                    Plus::default(),
+                    Target::Replace,
+                );
                 activate_back(self.activation, inner, active, inside);
                 if self.biased {
                     add_columns(bias_share, dout, 0, width);
@@ -171,17 +199,32 @@ impl FusedMany for Mlp {
                         false => &mut [],
                     }
                 };
-                self.entry.back(&weights, &panels, dx, normal, entry_share, inner, x, statistics, gradient);
+                self.entry.back(
+                    &weights,
+                    &panels,
+                    dx,
+                    normal,
+                    entry_share,
+                    inner,
+                    x,
+                    statistics,
+                    gradient,
+                );
             });
         });
         let shares = total(&shares, each);
         let normal = if has_norm { &normal[..] } else { x.values() };
-        let dout = if self.dropout.is_some() { &dropped[..] } else { gradient.values() };
+        let dout = if self.dropout.is_some() {
+            &dropped[..]
+        } else {
+            gradient.values()
+        };
         let (entry_wanted, outer_wanted) = wanted[1..].split_at(self.entry.count());
         let (entry, outer) = rayon::join(
             || {
                 let shares = &shares[..entry_share];
-                self.entry.gradients(&weights, shares, rows, normal, dinner.values(), entry_wanted)
+                self.entry
+                    .gradients(&weights, shares, rows, normal, dinner.values(), entry_wanted)
             },
             || {
                 outer_wanted[0].then(|| {

@@ -19,7 +19,7 @@ use super::{
 
 /// A norm with its weights, `[1, width]` each.
 #[derive(Clone, Debug)]
-pub struct Norm {
+pub struct RowNorm {
     /// Which.
     pub kind: Kind,
     /// Its weight.
@@ -39,7 +39,7 @@ pub struct Products {
     pub orientation: Orientation,
 }
 
-impl Norm {
+impl RowNorm {
     /// The normal form of each row.
     pub fn apply(&self, x: Tensor<2>) -> Tensor<2> {
         let weight = self.weight.clone();
@@ -85,7 +85,7 @@ impl Products {
     }
 }
 
-fn entry(norm: Option<&Norm>, products: &Products) -> Entry {
+fn entry(norm: Option<&RowNorm>, products: &Products) -> Entry {
     Entry {
         norm: norm.map(|norm| norm.kind),
         orientation: products.orientation,
@@ -94,7 +94,7 @@ fn entry(norm: Option<&Norm>, products: &Products) -> Entry {
     }
 }
 
-fn inputs(x: Tensor<2>, norm: Option<&Norm>, inner: &Products, outer: &Products) -> Vec<Tensor<2>> {
+fn inputs(x: Tensor<2>, norm: Option<&RowNorm>, inner: &Products, outer: &Products) -> Vec<Tensor<2>> {
     let mut list = vec![x];
     if let Some(norm) = norm {
         norm.inputs(&mut list);
@@ -108,7 +108,7 @@ fn inputs(x: Tensor<2>, norm: Option<&Norm>, inner: &Products, outer: &Products)
 /// products, the activation of the first is multiplied by the second (Shazeer 2020).
 pub fn mlp(
     x: Tensor<2>,
-    norm: Option<&Norm>,
+    norm: Option<&RowNorm>,
     inner: &Products,
     activation: Activation,
     outer: &Products,
@@ -129,7 +129,7 @@ pub fn mlp(
 
 pub(super) fn composed_mlp(
     x: Tensor<2>,
-    norm: Option<&Norm>,
+    norm: Option<&RowNorm>,
     inner: &Products,
     activation: Activation,
     outer: &Products,
@@ -159,7 +159,7 @@ pub struct Attending<'a> {
 /// `[queries | keys | values]`, in one weight or three.
 pub fn self_attention(
     x: Tensor<2>,
-    norm: Option<&Norm>,
+    norm: Option<&RowNorm>,
     inner: &Products,
     attending: &Attending<'_>,
     outer: &Products,
@@ -190,7 +190,7 @@ pub fn self_attention(
 
 pub(super) fn composed_self_attention(
     x: Tensor<2>,
-    norm: Option<&Norm>,
+    norm: Option<&RowNorm>,
     inner: &Products,
     attending: &Attending<'_>,
     outer: &Products,

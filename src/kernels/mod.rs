@@ -27,12 +27,14 @@ mod self_attention;
 mod tests;
 
 pub use activation::{Activation, gelu, swiglu};
-pub use attention::{Bias, Heads, Scoring, attention, by_head, cross_attention, regroup, scored_attention, source_attention};
+pub use attention::{
+    Bias, Heads, Scoring, attention, by_head, cross_attention, regroup, scored_attention, source_attention,
+};
 pub use cached_attention::{KeyValues, cached_attention, scored_cached_attention};
 pub use cross_entropy::{cross_entropy, linear_cross_entropy, smoothed_cross_entropy};
 pub use dropout::{Dropout, dropout};
 pub use embedding::embedding;
-pub use halves::{Attending, Norm, Products, mlp, self_attention};
+pub use halves::{Attending, Products, RowNorm, mlp, self_attention};
 pub use linear::{Orientation, joined_linear, linear};
 pub use norm::{Kind as NormKind, layer_norm, rms_norm};
 pub use position_bias::{RelativeBuckets, alibi, alibi_terms};

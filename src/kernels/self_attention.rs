@@ -265,7 +265,15 @@ impl FusedMany for SelfAttention {
                     bias: weights.bias(),
                     rows: None,
                 };
-                chunk_product(packed, columns, [count, columns, width], normal, panels.right(), plus, Target::Replace);
+                chunk_product(
+                    packed,
+                    columns,
+                    [count, columns, width],
+                    normal,
+                    panels.right(),
+                    plus,
+                    Target::Replace,
+                );
                 if let Some(turn) = &self.turn {
                     turn.rows(packed, columns, chunk * CHUNK, 1.0);
                 }
@@ -288,7 +296,15 @@ impl FusedMany for SelfAttention {
                 rows: self.dropout.is_none().then(|| Matrix::rows(x, width)),
             };
             let shape = [x.len() / width, width, inside];
-            chunk_product(out, width, shape, Matrix::rows(mixed, inside), outer_panels.right(), plus, Target::Replace);
+            chunk_product(
+                out,
+                width,
+                shape,
+                Matrix::rows(mixed, inside),
+                outer_panels.right(),
+                plus,
+                Target::Replace,
+            );
             if let Some(dropout) = &self.dropout {
                 multiply_from(out, dropout, (chunk * CHUNK * width) as u64);
                 add(out, x);
@@ -351,7 +367,15 @@ impl FusedMany for SelfAttention {
             }
             let shape = [count, inside, width];
             let through = outer_panels.right();
-            chunk_product(dmixed, inside, shape, Matrix::rows(dout, width), through, Plus::default(), Target::Replace);
+            chunk_product(
+                dmixed,
+                inside,
+                shape,
+                Matrix::rows(dout, width),
+                through,
+                Plus::default(),
+                Target::Replace,
+            );
         });
         let bias = total(&shares, each);
 
@@ -369,7 +393,11 @@ impl FusedMany for SelfAttention {
         let chunks = dx
             .par_chunks_mut(CHUNK * width)
             .zip(dpacked.par_chunks_mut(CHUNK * columns))
-            .zip(x.values().par_chunks(CHUNK * width).zip(gradient.values().par_chunks(CHUNK * width)))
+            .zip(
+                x.values()
+                    .par_chunks(CHUNK * width)
+                    .zip(gradient.values().par_chunks(CHUNK * width)),
+            )
             .enumerate();
         chunks.for_each(|(chunk, ((dx, dpacked), (x, gradient)))| {
             let (first, count) = (chunk * CHUNK, x.len() / width);
@@ -387,18 +415,29 @@ impl FusedMany for SelfAttention {
             // SAFETY: each chunk's rows and shares are its own.
             let (normal, share) = unsafe {
                 (
-                    normals.part(if has_norm { first * width } else { 0 }, if has_norm { count * width } else { 0 }),
+                    normals.part(
+                        if has_norm { first * width } else { 0 },
+                        if has_norm { count * width } else { 0 },
+                    ),
                     all_shares.part(chunk * each, each),
                 )
             };
-            self.entry.back(&weights, &panels, dx, normal, share, dpacked, x, statistics, gradient);
+            self.entry
+                .back(&weights, &panels, dx, normal, share, dpacked, x, statistics, gradient);
         });
         let shares = total(&shares, each);
         let normal = if has_norm { &normal[..] } else { x.values() };
-        let dout = if self.dropout.is_some() { &dropped[..] } else { gradient.values() };
+        let dout = if self.dropout.is_some() {
+            &dropped[..]
+        } else {
+            gradient.values()
+        };
         let (entry_wanted, outer_wanted) = wanted[1..].split_at(self.entry.count());
         let (entry, outer) = rayon::join(
-            || self.entry.gradients(&weights, &shares, rows, normal, &dpacked, entry_wanted),
+            || {
+                self.entry
+                    .gradients(&weights, &shares, rows, normal, &dpacked, entry_wanted)
+            },
             || {
                 outer_wanted[0].then(|| {
                     let mixed = Matrix::rows(&mixed, inside);

@@ -10,8 +10,8 @@ use super::init::{DEVIATION, Source, Start, residual_deviation};
 use super::layers::{LayerNorm, Linear, parts};
 use super::{LanguageModel, ModelConfig, ModelError, Pass, Role, Weight};
 use crate::kernels::{
-    Activation, Bias, Heads, Rotation, Scaling, Scoring, alibi, attention, cached_attention, dropout, embedding, regroup,
-    rotary, scored_attention, scored_cached_attention,
+    Activation, Bias, Heads, Rotation, Scaling, Scoring, alibi, attention, cached_attention, dropout, embedding,
+    regroup, rotary, scored_attention, scored_cached_attention,
 };
 
 /// Which of the Falcons a model is.

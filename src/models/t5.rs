@@ -9,9 +9,7 @@ use super::inference::{self, Decoder, Embedding, Network, Order, Positions};
 use super::init::{DEVIATION, Source, Start, residual_deviation};
 use super::layers::{Linear, Projections, RmsNorm, parts};
 use super::{Cache, Encoded, LanguageModel, ModelConfig, ModelError, Pass, Role, Sources, Weight};
-use crate::kernels::{
-    Activation, Attending, Bias, Dropout, Heads, RelativeBuckets, Scoring, dropout, embedding, mlp,
-};
+use crate::kernels::{Activation, Attending, Bias, Dropout, Heads, RelativeBuckets, Scoring, dropout, embedding, mlp};
 use crate::seed::Seed;
 
 /// What T5s differ in.

@@ -15,7 +15,7 @@ pub(super) use tile::PANEL;
 
 pub(super) use array::{Array, Shared, buffer};
 pub(super) use panels::{Panels, copy as copy_panel};
-pub(super) use product::{Block, Matrix, Plus, Right, Target, multiply, product, product_with, transposed_product_into};
+pub(super) use product::{Block, Matrix, Plus, Right, Target, multiply, product, transposed_product_into};
 pub(super) use simd::{exp, largest, sum, sum_pairs, tanh, vectorized};
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;

@@ -22,9 +22,11 @@ impl Panels {
         let mut values = buffer(n.div_ceil(PANEL) * PANEL * k);
         if k > 0 {
             let panels = values.par_chunks_mut(PANEL * k).enumerate();
-            panels.with_min_len((1 << 14) / (PANEL * k) + 1).for_each(|(panel, out)| {
-                fill(out, parts, panel * PANEL, k);
-            });
+            panels
+                .with_min_len((1 << 14) / (PANEL * k) + 1)
+                .for_each(|(panel, out)| {
+                    fill(out, parts, panel * PANEL, k);
+                });
         }
         Self { values, k, n }
     }
@@ -116,13 +118,21 @@ mod turn {
         // pairs of rows, then of pairs, then quarters of 128 bits
         let pairs: [__m512; 16] = std::array::from_fn(|i| {
             let (x, y) = (r[i / 2 * 2], r[i / 2 * 2 + 1]);
-            if i % 2 == 0 { _mm512_unpacklo_ps(x, y) } else { _mm512_unpackhi_ps(x, y) }
+            if i % 2 == 0 {
+                _mm512_unpacklo_ps(x, y)
+            } else {
+                _mm512_unpackhi_ps(x, y)
+            }
         });
         let fours: [__m512; 16] = std::array::from_fn(|i| {
             let (group, part) = (i / 4 * 4, i % 4);
             let (x, y) = (pairs[group + part / 2], pairs[group + 2 + part / 2]);
             let (x, y) = (_mm512_castps_pd(x), _mm512_castps_pd(y));
-            _mm512_castpd_ps(if part % 2 == 0 { _mm512_unpacklo_pd(x, y) } else { _mm512_unpackhi_pd(x, y) })
+            _mm512_castpd_ps(if part % 2 == 0 {
+                _mm512_unpacklo_pd(x, y)
+            } else {
+                _mm512_unpackhi_pd(x, y)
+            })
         });
         // fours[4·g + c] holds, in its quarter q, rows 4g..4g+4 of column 4q + c
         for c in 0..4 {

@@ -159,7 +159,10 @@ pub(crate) unsafe fn multiply(
     assert!(plus.rows.is_none_or(|rows| rows.column == 1 && rows.holds(m, n)));
     let (start, panel, b_row) = match b {
         Right::Panels(values, rows) => {
-            assert!(rows == k && values.len() >= n.div_ceil(PANEL) * PANEL * k, "panels of this shape");
+            assert!(
+                rows == k && values.len() >= n.div_ceil(PANEL) * PANEL * k,
+                "panels of this shape"
+            );
             (values.as_ptr(), PANEL * k, PANEL)
         }
         Right::Rows(matrix) => {
@@ -251,7 +254,10 @@ pub(crate) unsafe fn transposed_product_into(
     b: Matrix<'_>,
     target: Target,
 ) {
-    assert!(a.holds(m, k) && b.holds(k, n) && b.column == 1, "operands hold their shapes");
+    assert!(
+        a.holds(m, k) && b.holds(k, n) && b.column == 1,
+        "operands hold their shapes"
+    );
     let panels = n.div_ceil(PANEL);
     // a unit is a panel, or a part of its rows where there are few panels
     let parts = 16usize.div_ceil(panels).min(m.div_ceil(28)).max(1);

@@ -73,10 +73,7 @@ impl Machine {
                 };
             }
         }
-        Self {
-            rows: 4,
-            run: portable,
-        }
+        Self { rows: 4, run: portable }
     }
 }
 
@@ -97,7 +94,11 @@ unsafe fn portable(tile: &Tile) {
                 let a = unsafe { *tile.a.add(i * tile.a_row + k * tile.a_column) };
                 for (sum, b) in sums.iter_mut().zip(row) {
                     // fused where the processor has it: without, it would be a call
-                    *sum = if cfg!(target_arch = "aarch64") { a.mul_add(b, *sum) } else { *sum + a * b };
+                    *sum = if cfg!(target_arch = "aarch64") {
+                        a.mul_add(b, *sum)
+                    } else {
+                        *sum + a * b
+                    };
                 }
             }
         }
@@ -227,7 +228,13 @@ mod x86 {
     pub(super) unsafe fn wide(tile: &Tile) {
         // sixteen columns at a time: twelve sums fill the registers
         for from in (0..tile.columns).step_by(16) {
-            let at = |pointer: *const f32| if pointer.is_null() { pointer } else { pointer.wrapping_add(from) };
+            let at = |pointer: *const f32| {
+                if pointer.is_null() {
+                    pointer
+                } else {
+                    pointer.wrapping_add(from)
+                }
+            };
             let half = Tile {
                 columns: (tile.columns - from).min(16),
                 c: tile.c.wrapping_add(from),
@@ -297,7 +304,10 @@ mod tests {
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                machines.push(Machine { rows: 6, run: x86::wide });
+                machines.push(Machine {
+                    rows: 6,
+                    run: x86::wide,
+                });
             }
             machines.push(Machine::here());
         }
