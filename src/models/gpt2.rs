@@ -9,7 +9,7 @@ use super::init::{DEVIATION, Source, Start, residual_deviation};
 use super::layers::{Half, LayerNorm, parts};
 use super::{LanguageModel, ModelConfig, ModelError, Pass, Role, Weight};
 use crate::kernels::inference::Panels;
-use crate::kernels::{Activation, Attending, Heads, Orientation, Products, Scoring, dropout, embedding, mlp};
+use crate::kernels::{Activation, Attending, Heads, Orientation, Products, Scoring, dropout, embedding_at, mlp};
 
 /// The weights of a GPT-2.
 #[derive(Clone, Debug)]
@@ -116,17 +116,11 @@ impl Gpt2 {
 
 impl LanguageModel for Gpt2 {
     fn hidden(&self, tokens: Tensor<2, Int>, mut pass: Pass<'_>) -> Tensor<2> {
-        let [batch, seq] = tokens.dims();
+        let [_, seq] = tokens.dims();
         let start = pass.start();
         let drop = |site: &str, layer: usize, pass: &Pass<'_>| pass.drop(site, layer, self.dropout);
-        let x = embedding(tokens.flatten(0, 1), self.tokens.value());
-        // positions are the same for every sequence of the batch
-        let width = x.dims()[1];
-        let positions = self.positions.value().narrow(0, start, seq).unsqueeze_dim::<3>(0);
-        let x = x
-            .reshape([batch, seq, width])
-            .add(positions)
-            .reshape([batch * seq, width]);
+        let (table, positions) = (self.tokens.value(), self.positions.value());
+        let x = embedding_at(tokens.flatten(0, 1), table, positions, start, seq);
         let mut x = dropout(x, drop("embedding", 0, &pass));
         for (layer, block) in self.blocks.iter().enumerate() {
             let half = Half {

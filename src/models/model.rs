@@ -19,7 +19,7 @@ use super::{
     Cache, Inference, Inputs, LanguageModel, Layout, ModelConfig, ModelError, Pass, Sources, Weight, WeightFile,
 };
 use crate::device::{DeviceSpec, is_cpu};
-use crate::kernels::{Orientation, inference, linear, linear_cross_entropy, smoothed_cross_entropy};
+use crate::kernels::{Orientation, inference, linear, linear_cross_entropy};
 use crate::seed::Seed;
 
 /// A language model with its weights on one device: a decoder, with an encoder before it where the
@@ -174,7 +174,7 @@ impl Model {
     /// `[batch, seq]` targets, −1 where none is. The caller divides by their number.
     pub fn loss(&self, inputs: impl Into<Inputs>, targets: Tensor<2, Int>, dropout: Option<Seed>) -> Tensor<1> {
         let hidden = self.hidden(inputs.into(), dropout);
-        linear_cross_entropy(hidden, self.network.output().value(), targets.flatten(0, 1))
+        linear_cross_entropy(hidden, self.network.output().value(), targets.flatten(0, 1), 0.0)
     }
 
     /// [`Self::loss`] against targets a share `smoothing` of which is spread over the whole vocabulary.
@@ -185,11 +185,9 @@ impl Model {
         smoothing: f64,
         dropout: Option<Seed>,
     ) -> Tensor<1> {
-        if smoothing == 0.0 {
-            return self.loss(inputs, targets, dropout);
-        }
-        let logits = self.head(self.hidden(inputs.into(), dropout));
-        smoothed_cross_entropy(logits, targets.flatten(0, 1), smoothing as f32)
+        let hidden = self.hidden(inputs.into(), dropout);
+        let table = self.network.output().value();
+        linear_cross_entropy(hidden, table, targets.flatten(0, 1), smoothing as f32)
     }
 
     fn hidden(&self, inputs: Inputs, dropout: Option<Seed>) -> Tensor<2> {

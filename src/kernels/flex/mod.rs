@@ -15,14 +15,16 @@ pub(super) use tile::PANEL;
 
 pub(super) use array::{Array, Shared, buffer};
 pub(super) use panels::{Panels, copy as copy_panel};
-pub(super) use product::{Block, Matrix, Plus, Right, Target, multiply, product, transposed_product_into};
+pub(super) use product::{
+    Block, Matrix, Plus, Right, Target, multiply, product, product_with, transposed_product_into,
+};
 pub(super) use simd::{exp, largest, sum, sum_pairs, tanh, vectorized};
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::{Autodiff, Flex};
+use burn::backend::{Autodiff, BackendTypes, Flex};
 use burn::tensor::{DType, Tensor};
 use serde_json::json;
 
@@ -133,6 +135,43 @@ fn span<O, const N: usize>(pass: &'static str, arrays: &[Array; N]) -> Option<pr
         let shapes: Vec<_> = arrays.iter().map(Array::shape).collect();
         json!({"pass": pass, "shapes": shapes})
     })
+}
+
+/// A tensor in the autodiff graph.
+pub(super) type AutodiffTensor = <Tracked as BackendTypes>::FloatTensorPrimitive;
+
+/// A fused operation that writes its own step of the backward pass.
+pub(super) trait Graph<const N: usize>: Sized {
+    /// The way back.
+    type Step: Backward<Flex, N, State = ()> + Clone;
+
+    /// The result.
+    fn compute(&self, inputs: &[Array; N]) -> Array;
+
+    /// The way back, given the inputs.
+    fn step(self, inputs: [AutodiffTensor; N]) -> Self::Step;
+}
+
+/// Runs a fused operation with its own step, in the autodiff graph when any input is on it.
+pub(super) fn run_in_graph<const N: usize, O: Graph<N>>(operation: O, inputs: [Tensor<2>; N]) -> Tensor<2> {
+    const ON_CPU: &str = "callers ask `applies` first";
+    if !inputs.iter().any(Tensor::is_autodiff) {
+        let inputs = inputs.map(|input| Array::contiguous(input.try_into_primitive::<Flex>().expect(ON_CPU)));
+        return Tensor::from_primitive::<Flex>(operation.compute(&inputs).into_primitive());
+    }
+    let tensors = inputs.map(|input| input.autodiff().try_into_primitive::<Tracked>().expect(ON_CPU));
+    let arrays = tensors
+        .each_ref()
+        .map(|tensor| Array::contiguous(tensor.primitive().clone()));
+    let _span = span::<O, N>("forward", &arrays);
+    let output = operation.compute(&arrays).into_primitive();
+    let nodes = tensors.each_ref().map(AutodiffTensor::node);
+    let step = operation.step(tensors);
+    let output = match step.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(prepared) => prepared.finish((), output),
+        OpsKind::UnTracked(prepared) => prepared.finish(output),
+    };
+    Tensor::from_primitive::<Tracked>(output)
 }
 
 type Tracked = Autodiff<Flex, NoCheckpointing>;

@@ -12,7 +12,6 @@ use super::tile::PANEL;
 pub(crate) struct Panels {
     values: Vec<f32>,
     k: usize,
-    n: usize,
 }
 
 impl Panels {
@@ -28,7 +27,7 @@ impl Panels {
                     fill(out, parts, panel * PANEL, k);
                 });
         }
-        Self { values, k, n }
+        Self { values, k }
     }
 
     /// Rows: terms of each sum.
@@ -36,19 +35,9 @@ impl Panels {
         self.k
     }
 
-    /// Columns.
-    pub(crate) fn n(&self) -> usize {
-        self.n
-    }
-
     /// As the right factor of a product.
     pub(crate) fn right(&self) -> Right<'_> {
         Right::Panels(&self.values, self.k)
-    }
-
-    /// All panels, one after another.
-    pub(super) fn values(&self) -> &[f32] {
-        &self.values
     }
 }
 
@@ -167,15 +156,15 @@ mod tests {
             ];
             let panels = Panels::of(&parts, k);
             for row in 0..k {
-                for column in 0..panels.n().next_multiple_of(PANEL) {
+                for column in 0..(widths[0] + widths[1]).next_multiple_of(PANEL) {
                     let expected = if column < widths[0] {
                         first[row * widths[0] + column]
-                    } else if column < panels.n() {
+                    } else if column < widths[0] + widths[1] {
                         second[(column - widths[0]) * k + row]
                     } else {
                         0.0
                     };
-                    let value = panels.values()[column / PANEL * PANEL * k + row * PANEL + column % PANEL];
+                    let value = panels.values[column / PANEL * PANEL * k + row * PANEL + column % PANEL];
                     assert_eq!(value, expected, "{k} {widths:?} at {row},{column}");
                 }
             }

@@ -103,9 +103,15 @@ pub(crate) fn product(out: &mut [f32], [m, n, k]: [usize; 3], a: Matrix<'_>, b: 
     if m == 0 || n == 0 {
         return;
     }
+    if k == 0 {
+        if target == Target::Replace {
+            out[..m * n].fill(0.0);
+        }
+        return;
+    }
     if a.column == 1 && m >= 8 {
         let panels = Panels::of(&[(b, n)], k);
-        product_with(out, m, a, &panels, target);
+        product_with(out, [m, n, k], a, panels.right(), target);
     } else if a.row == 1 && b.column == 1 {
         transposed_product(out, [m, n, k], a, b, target);
     } else {
@@ -119,9 +125,10 @@ pub(crate) fn product(out: &mut [f32], [m, n, k]: [usize; 3], a: Matrix<'_>, b: 
     }
 }
 
-/// `a [m, k]`, row by row, times panels, into a contiguous `[m, n]`, on all threads.
-pub(crate) fn product_with(out: &mut [f32], m: usize, a: Matrix<'_>, b: &Panels, target: Target) {
-    let (n, threads) = (b.n(), rayon::current_num_threads());
+/// `a [m, k]`, row by row, times a right factor as it lies, into a contiguous `[m, n]`, on all threads.
+pub(crate) fn product_with(out: &mut [f32], [m, n, k]: [usize; 3], a: Matrix<'_>, b: Right<'_>, target: Target) {
+    assert!(m * n <= out.len(), "the target holds the product");
+    let threads = rayon::current_num_threads();
     let buffer = Shared::new(out);
     let rows = m.div_ceil(2 * threads).clamp(14, ROWS);
     let panels = n.div_ceil(PANEL);
@@ -135,8 +142,11 @@ pub(crate) fn product_with(out: &mut [f32], m: usize, a: Matrix<'_>, b: &Panels,
             start: row * n + column,
             stride: n,
         };
-        let shape = [rows.min(m - row), columns.min(n - column), b.k()];
-        let right = Right::Panels(&b.values()[column * b.k()..], b.k());
+        let shape = [rows.min(m - row), columns.min(n - column), k];
+        let right = match b {
+            Right::Panels(values, k) => Right::Panels(&values[column * k..], k),
+            Right::Rows(matrix) => Right::Rows(matrix.from(0, column)),
+        };
         // SAFETY: units are disjoint blocks of the target.
         unsafe { multiply(block, shape, a.from(row, 0), right, Plus::default(), target) };
     });
@@ -228,8 +238,10 @@ fn tiles(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
     })
 }
 
-/// Rows of a long sum whose part of `b` is copied into a panel at a time.
+/// Rows of a long sum that are taken at a time.
 const COPIED: usize = 256;
+/// Values from one row to the next up to which rows are read as they lie.
+const NEAR: usize = 512;
 
 /// `a [m, k] · b [k, n]` where both are the columns of rows that are summed over, as in a weight's
 /// gradient: a small target and a long sum.
@@ -258,27 +270,52 @@ pub(crate) unsafe fn transposed_product_into(
         a.holds(m, k) && b.holds(k, n) && b.column == 1,
         "operands hold their shapes"
     );
-    let panels = n.div_ceil(PANEL);
-    // a unit is a panel, or a part of its rows where there are few panels
-    let parts = 16usize.div_ceil(panels).min(m.div_ceil(28)).max(1);
-    let rows = m.div_ceil(parts).next_multiple_of(14).min(m);
-    let parts = m.div_ceil(rows);
-    (0..panels * parts).into_par_iter().for_each(|unit| {
-        let (column, row) = (unit / parts * PANEL, unit % parts * rows);
-        let columns = PANEL.min(n - column);
-        let mut panel = buffer(PANEL * COPIED.min(k));
+    // rows far apart are read through a copy: each would be on a page of its own
+    let (copies_a, copies_b) = (a.column > NEAR, b.row > NEAR);
+    let width = if copies_a { 4 * PANEL } else { PANEL };
+    let groups = n.div_ceil(width);
+    let least = if copies_a { m.div_ceil(ROWS) } else { 1 };
+    let parts = 16usize.div_ceil(groups).max(least).min(m.div_ceil(28)).max(1);
+    let part = m.div_ceil(parts).next_multiple_of(14).min(m);
+    let parts = m.div_ceil(part);
+    (0..groups * parts).into_par_iter().for_each(|unit| {
+        let (column, row) = (unit / parts * width, unit % parts * part);
+        let (columns, rows) = (width.min(n - column), part.min(m - row));
+        let depth = COPIED.min(k);
+        let mut left = buffer(if copies_a { rows * depth } else { 0 });
+        let mut right = buffer(if copies_b {
+            columns.next_multiple_of(PANEL) * depth
+        } else {
+            0
+        });
         let mut target = target;
         for from in (0..k).step_by(COPIED) {
             let depth = COPIED.min(k - from);
-            copy(&mut panel, 0, b.from(from, column), depth, columns);
+            let mut a = a.from(row, from);
+            if copies_a {
+                for (k, out) in left.chunks_exact_mut(rows).take(depth).enumerate() {
+                    out.copy_from_slice(&a.values[k * a.column..k * a.column + rows]);
+                }
+                a = Matrix::rows(&left, rows).transposed();
+            }
+            let b = b.from(from, column);
+            let b = if copies_b {
+                for (panel, out) in right.chunks_mut(PANEL * depth).enumerate() {
+                    let first = panel * PANEL;
+                    if first < columns {
+                        copy(out, 0, b.from(0, first), depth, PANEL.min(columns - first));
+                    }
+                }
+                Right::Panels(&right, depth)
+            } else {
+                Right::Rows(b)
+            };
             let block = Block {
                 start: whole.start + row * whole.stride + column,
                 ..whole
             };
-            let right = Right::Rows(Matrix::rows(&panel, PANEL));
-            let shape = [rows.min(m - row), columns, depth];
             // SAFETY: units are disjoint blocks of the target.
-            unsafe { multiply(block, shape, a.from(row, from), right, Plus::default(), target) };
+            unsafe { multiply(block, [rows, columns, depth], a, b, Plus::default(), target) };
             target = Target::Add;
         }
     });

@@ -122,6 +122,7 @@ unsafe fn portable(tile: &Tile) {
 }
 
 #[cfg(target_arch = "x86_64")]
+#[expect(clippy::needless_range_loop, reason = "constant places keep sums in registers")]
 mod x86 {
     use std::arch::x86_64::*;
 
@@ -154,24 +155,33 @@ mod x86 {
         unsafe {
             for _ in 0..tile.k {
                 let (left, right) = (_mm512_loadu_ps(b), _mm512_loadu_ps(b.add(16)));
-                for (i, sums) in sums.iter_mut().enumerate() {
+                for i in 0..ROWS {
                     let x = _mm512_set1_ps(*a.add(i * tile.a_row));
-                    sums[0] = _mm512_fmadd_ps(x, left, sums[0]);
-                    sums[1] = _mm512_fmadd_ps(x, right, sums[1]);
+                    sums[i][0] = _mm512_fmadd_ps(x, left, sums[i][0]);
+                    sums[i][1] = _mm512_fmadd_ps(x, right, sums[i][1]);
                 }
                 a = a.wrapping_add(tile.a_column);
                 b = b.wrapping_add(tile.b_row);
             }
-            for (i, sums) in sums.iter_mut().enumerate() {
-                for (half, sum) in sums.iter_mut().enumerate() {
-                    if !tile.bias.is_null() {
-                        *sum = _mm512_add_ps(*sum, _mm512_loadu_ps(tile.bias.add(16 * half)));
-                    }
-                    if !tile.plus.is_null() {
-                        *sum = _mm512_add_ps(*sum, _mm512_loadu_ps(tile.plus.add(i * tile.plus_row + 16 * half)));
-                    }
-                    _mm512_storeu_ps(tile.c.add(i * tile.c_row + 16 * half), *sum);
+            // loops that are unrolled whole: a sum whose place is not a constant would live in memory
+            if !tile.bias.is_null() {
+                let (left, right) = (_mm512_loadu_ps(tile.bias), _mm512_loadu_ps(tile.bias.add(16)));
+                for i in 0..ROWS {
+                    sums[i][0] = _mm512_add_ps(sums[i][0], left);
+                    sums[i][1] = _mm512_add_ps(sums[i][1], right);
                 }
+            }
+            if !tile.plus.is_null() {
+                for i in 0..ROWS {
+                    let plus = tile.plus.add(i * tile.plus_row);
+                    sums[i][0] = _mm512_add_ps(sums[i][0], _mm512_loadu_ps(plus));
+                    sums[i][1] = _mm512_add_ps(sums[i][1], _mm512_loadu_ps(plus.add(16)));
+                }
+            }
+            for i in 0..ROWS {
+                let c = tile.c.add(i * tile.c_row);
+                _mm512_storeu_ps(c, sums[i][0]);
+                _mm512_storeu_ps(c.add(16), sums[i][1]);
             }
         }
     }
@@ -183,19 +193,18 @@ mod x86 {
             ((1u32 << columns) - 1) as __mmask16
         };
         let masks = [mask(0), mask(16)];
-        let two = tile.columns > 16;
         let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
         let (mut a, mut b) = (tile.a, tile.b);
         // SAFETY: all addresses that masks let through lie inside the operands, by the caller's promise.
         unsafe {
-            if two {
+            if masks[1] != 0 {
                 for _ in 0..tile.k {
                     let left = _mm512_loadu_ps(b);
                     let right = _mm512_maskz_loadu_ps(masks[1], b.wrapping_add(16));
-                    for (i, sums) in sums.iter_mut().enumerate() {
+                    for i in 0..ROWS {
                         let x = _mm512_set1_ps(*a.add(i * tile.a_row));
-                        sums[0] = _mm512_fmadd_ps(x, left, sums[0]);
-                        sums[1] = _mm512_fmadd_ps(x, right, sums[1]);
+                        sums[i][0] = _mm512_fmadd_ps(x, left, sums[i][0]);
+                        sums[i][1] = _mm512_fmadd_ps(x, right, sums[i][1]);
                     }
                     a = a.wrapping_add(tile.a_column);
                     b = b.wrapping_add(tile.b_row);
@@ -203,24 +212,32 @@ mod x86 {
             } else {
                 for _ in 0..tile.k {
                     let left = _mm512_maskz_loadu_ps(masks[0], b);
-                    for (i, sums) in sums.iter_mut().enumerate() {
-                        sums[0] = _mm512_fmadd_ps(_mm512_set1_ps(*a.add(i * tile.a_row)), left, sums[0]);
+                    for i in 0..ROWS {
+                        sums[i][0] = _mm512_fmadd_ps(_mm512_set1_ps(*a.add(i * tile.a_row)), left, sums[i][0]);
                     }
                     a = a.wrapping_add(tile.a_column);
                     b = b.wrapping_add(tile.b_row);
                 }
             }
-            for (i, sums) in sums.iter_mut().enumerate() {
-                for (half, (sum, mask)) in sums.iter_mut().zip(masks).enumerate() {
-                    if !tile.bias.is_null() {
-                        *sum = _mm512_add_ps(*sum, _mm512_maskz_loadu_ps(mask, tile.bias.wrapping_add(16 * half)));
-                    }
-                    if !tile.plus.is_null() {
-                        let plus = tile.plus.wrapping_add(i * tile.plus_row + 16 * half);
-                        *sum = _mm512_add_ps(*sum, _mm512_maskz_loadu_ps(mask, plus));
-                    }
-                    _mm512_mask_storeu_ps(tile.c.wrapping_add(i * tile.c_row + 16 * half), mask, *sum);
+            if !tile.bias.is_null() {
+                let left = _mm512_maskz_loadu_ps(masks[0], tile.bias);
+                let right = _mm512_maskz_loadu_ps(masks[1], tile.bias.wrapping_add(16));
+                for i in 0..ROWS {
+                    sums[i][0] = _mm512_add_ps(sums[i][0], left);
+                    sums[i][1] = _mm512_add_ps(sums[i][1], right);
                 }
+            }
+            if !tile.plus.is_null() {
+                for i in 0..ROWS {
+                    let plus = tile.plus.wrapping_add(i * tile.plus_row);
+                    sums[i][0] = _mm512_add_ps(sums[i][0], _mm512_maskz_loadu_ps(masks[0], plus));
+                    sums[i][1] = _mm512_add_ps(sums[i][1], _mm512_maskz_loadu_ps(masks[1], plus.wrapping_add(16)));
+                }
+            }
+            for i in 0..ROWS {
+                let c = tile.c.wrapping_add(i * tile.c_row);
+                _mm512_mask_storeu_ps(c, masks[0], sums[i][0]);
+                _mm512_mask_storeu_ps(c.wrapping_add(16), masks[1], sums[i][1]);
             }
         }
     }
@@ -228,14 +245,11 @@ mod x86 {
     pub(super) unsafe fn wide(tile: &Tile) {
         // sixteen columns at a time: twelve sums fill the registers
         for from in (0..tile.columns).step_by(16) {
-            let at = |pointer: *const f32| {
-                if pointer.is_null() {
-                    pointer
-                } else {
-                    pointer.wrapping_add(from)
-                }
+            let at = |pointer: *const f32| match pointer.is_null() {
+                true => pointer,
+                false => pointer.wrapping_add(from),
             };
-            let half = Tile {
+            let half = &Tile {
                 columns: (tile.columns - from).min(16),
                 c: tile.c.wrapping_add(from),
                 b: tile.b.wrapping_add(from),
@@ -243,7 +257,6 @@ mod x86 {
                 plus: at(tile.plus),
                 ..*tile
             };
-            let half = &half;
             by_rows!(half, half_panel, 1 2 3 4 5 6);
         }
     }
@@ -256,39 +269,40 @@ mod x86 {
             unsafe { _mm256_loadu_si256(lanes.as_ptr().cast()) }
         };
         let masks = [mask(0), mask(8)];
-        let whole = tile.columns == 16;
         let mut sums = [[_mm256_setzero_ps(); 2]; ROWS];
         let (mut a, mut b) = (tile.a, tile.b);
         // SAFETY: all addresses that masks let through lie inside the operands, by the caller's promise.
         unsafe {
             for _ in 0..tile.k {
-                let (left, right) = if whole {
-                    (_mm256_loadu_ps(b), _mm256_loadu_ps(b.add(8)))
-                } else {
-                    (
-                        _mm256_maskload_ps(b, masks[0]),
-                        _mm256_maskload_ps(b.wrapping_add(8), masks[1]),
-                    )
-                };
-                for (i, sums) in sums.iter_mut().enumerate() {
+                let left = _mm256_maskload_ps(b, masks[0]);
+                let right = _mm256_maskload_ps(b.wrapping_add(8), masks[1]);
+                for i in 0..ROWS {
                     let x = _mm256_set1_ps(*a.add(i * tile.a_row));
-                    sums[0] = _mm256_fmadd_ps(x, left, sums[0]);
-                    sums[1] = _mm256_fmadd_ps(x, right, sums[1]);
+                    sums[i][0] = _mm256_fmadd_ps(x, left, sums[i][0]);
+                    sums[i][1] = _mm256_fmadd_ps(x, right, sums[i][1]);
                 }
                 a = a.wrapping_add(tile.a_column);
                 b = b.wrapping_add(tile.b_row);
             }
-            for (i, sums) in sums.iter_mut().enumerate() {
-                for (half, (sum, mask)) in sums.iter_mut().zip(masks).enumerate() {
-                    if !tile.bias.is_null() {
-                        *sum = _mm256_add_ps(*sum, _mm256_maskload_ps(tile.bias.wrapping_add(8 * half), mask));
-                    }
-                    if !tile.plus.is_null() {
-                        let plus = tile.plus.wrapping_add(i * tile.plus_row + 8 * half);
-                        *sum = _mm256_add_ps(*sum, _mm256_maskload_ps(plus, mask));
-                    }
-                    _mm256_maskstore_ps(tile.c.wrapping_add(i * tile.c_row + 8 * half), mask, *sum);
+            if !tile.bias.is_null() {
+                let left = _mm256_maskload_ps(tile.bias, masks[0]);
+                let right = _mm256_maskload_ps(tile.bias.wrapping_add(8), masks[1]);
+                for i in 0..ROWS {
+                    sums[i][0] = _mm256_add_ps(sums[i][0], left);
+                    sums[i][1] = _mm256_add_ps(sums[i][1], right);
                 }
+            }
+            if !tile.plus.is_null() {
+                for i in 0..ROWS {
+                    let plus = tile.plus.wrapping_add(i * tile.plus_row);
+                    sums[i][0] = _mm256_add_ps(sums[i][0], _mm256_maskload_ps(plus, masks[0]));
+                    sums[i][1] = _mm256_add_ps(sums[i][1], _mm256_maskload_ps(plus.wrapping_add(8), masks[1]));
+                }
+            }
+            for i in 0..ROWS {
+                let c = tile.c.wrapping_add(i * tile.c_row);
+                _mm256_maskstore_ps(c, masks[0], sums[i][0]);
+                _mm256_maskstore_ps(c.wrapping_add(8), masks[1], sums[i][1]);
             }
         }
     }
