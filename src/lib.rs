@@ -13,6 +13,7 @@ pub mod device;
 pub mod execute;
 pub mod generate;
 pub mod gzip;
+pub mod inspect;
 pub mod kernels;
 pub mod layout;
 pub mod metrics;

@@ -10,6 +10,7 @@ mod environment;
 mod event;
 mod journal;
 mod key;
+mod outlook;
 mod reference;
 
 pub use artifact::{
@@ -20,6 +21,7 @@ pub use environment::{EnvironmentError, Redaction, SECRET_MARK, Secret, expanded
 pub use event::Event;
 pub use journal::Journal;
 pub use key::{Digest, Key, KeyError, Known, files_of};
+pub use outlook::{Memory, Outlook, Part, Prospects, Term};
 pub use reference::{ARTIFACT_MARK, FilePath, PATH_MARK, Ref, Refs, axes_label};
 
 use serde::de::DeserializeOwned;
@@ -71,6 +73,11 @@ pub trait Step: Send + Sync {
     /// `inputs` describes the referenced instances; nothing of them exists yet.
     fn check(&self, _inputs: &[Input]) -> Vec<Problem> {
         Vec::new()
+    }
+
+    /// What can be said of the result before it is made, and of the memory that making it takes.
+    fn outlook(&self, _prospects: &Prospects<'_>) -> Outlook {
+        Outlook::default()
     }
 
     /// Everything that the result depends on. Destructure the settings exhaustively, so that a new

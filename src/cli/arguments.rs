@@ -23,6 +23,7 @@ use crate::report::Language;
   fragua plan lab/pipeline.yaml        what would run, and why
   fragua run lab/pipeline.yaml --set width=256
   fragua score --references ref.txt system.txt
+  fragua chat last:tuned               talk to the model that a step made
 
 Exit codes: 0 done, 1 a step failed, 2 the file or the command line is wrong, 130 interrupted."
 )]
@@ -120,7 +121,8 @@ Examples:
   fragua plan lab.yaml --svg > plan.svg
   fragua plan lab.yaml --json | jq -r '.instances[].state'
   fragua plan lab.yaml --set learning_rate=3e-4
-  fragua plan lab.yaml --from tuned     of this step and what depends on it"
+  fragua plan lab.yaml --from tuned     of this step and what depends on it
+  fragua plan lab.yaml --memory         what trainings hold: weights, optimizer, activations .."
     )]
     Plan(PlanArguments),
 
@@ -246,6 +248,18 @@ Examples:
     /// Score texts against references, without a pipeline: what sacreBLEU and rouge-score do
     #[command(after_help = super::score::EXAMPLES)]
     Score(Box<super::score::ScoreArguments>),
+
+    /// Talk to a model: messages in, answers as they are made
+    #[command(after_help = super::chat::EXAMPLES)]
+    Chat(super::chat::ChatArguments),
+
+    /// Show a text's tokens and their numbers
+    #[command(after_help = super::tokenize::EXAMPLES)]
+    Tokenize(super::tokenize::TokenizeArguments),
+
+    /// Look inside a model: a page of its attention, its vectors and what it would write next
+    #[command(after_help = super::inspect::EXAMPLES)]
+    Inspect(super::inspect::InspectArguments),
 }
 
 /// A pipeline file and its parameters.
@@ -300,6 +314,10 @@ pub struct PlanArguments {
     /// How many steps would run side by side, for the estimated time
     #[arg(long, value_name = "N", default_value = "1")]
     pub jobs: NonZeroUsize,
+
+    /// Show how much memory each training and each generation holds at most, term by term
+    #[arg(long, conflicts_with_all = ["dot", "mermaid", "svg"])]
+    pub memory: bool,
 
     #[command(flatten)]
     pub picture: PictureArguments,
@@ -488,7 +506,7 @@ pub struct PackArguments {
     /// The run; it must be done
     pub run: String,
 
-    /// The archive to write: .tar or .tar.gz
+    /// The archive to write: .tar, .tar.gz or .tar.zst
     pub file: PathBuf,
 
     /// Pack the rows of datasets as well, not only their digests
@@ -538,7 +556,7 @@ fn size(text: &str) -> Result<u64, String> {
     crate::pipeline::bytes(text).ok_or_else(|| "write a size such as 8GiB or 500MB".into())
 }
 
-fn language(text: &str) -> Result<Language, String> {
+pub(super) fn language(text: &str) -> Result<Language, String> {
     match text {
         "en" => Ok(Language::En),
         "es" => Ok(Language::Es),
@@ -546,7 +564,7 @@ fn language(text: &str) -> Result<Language, String> {
     }
 }
 
-fn assignment(text: &str) -> Result<(String, String), String> {
+pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),
         _ => Err("write NAME=VALUE, for example width=256".into()),

@@ -5,6 +5,7 @@
 //! interrupted.
 
 mod arguments;
+mod chat;
 mod completions;
 mod devices;
 mod diff;
@@ -13,11 +14,13 @@ mod failure;
 mod gc;
 mod get;
 mod init;
+mod inspect;
 mod look;
 mod markdown;
 mod pack;
 mod parameters;
 mod plan;
+mod plan_memory;
 mod print;
 mod report;
 mod repro;
@@ -30,6 +33,7 @@ mod scored;
 mod screen;
 mod show;
 mod table;
+mod tokenize;
 mod trace;
 mod validate;
 mod verify;
@@ -69,6 +73,9 @@ pub fn main() -> ExitCode {
         Command::Pack(arguments) => pack::run(&global, &arguments),
         Command::Repro(arguments) => repro::run(&global, &arguments),
         Command::Score(arguments) => score::run(&global, &arguments),
+        Command::Chat(arguments) => chat::run(&global, &arguments),
+        Command::Tokenize(arguments) => tokenize::run(&global, &arguments),
+        Command::Inspect(arguments) => inspect::run(&global, &arguments),
     };
     ExitCode::from(outcome.unwrap_or_else(|error| failure::tell(&error, global.json)))
 }

@@ -13,7 +13,11 @@ pub fn run(global: &Global, arguments: &PlanArguments) -> anyhow::Result<u8> {
     let store = Store::open_read_only(&global.store)?;
     let choice = look::choice(&arguments.selection, &pipeline, &store, &device)?;
     let planner = Planner::new(&pipeline, &store, &device).choosing(choice);
-    let plan = planner.side_by_side(arguments.jobs.get()).plan();
+    let planner = planner.side_by_side(arguments.jobs.get());
+    let (plan, foreseen) = match arguments.memory {
+        true => planner.plan_with_outlooks(global.threads()),
+        false => (planner.plan(), Vec::new()),
+    };
     for warning in &plan.warnings {
         error_line(format!("warning: {warning}"));
     }
@@ -24,6 +28,10 @@ pub fn run(global: &Global, arguments: &PlanArguments) -> anyhow::Result<u8> {
         line(picture::mermaid(&plan).trim_end());
     } else if picture.svg {
         line(picture::svg(&pipeline.name, &plan).trim_end());
+    } else if arguments.memory && global.json {
+        line(super::plan_memory::described(&plan, &foreseen)?.to_string());
+    } else if arguments.memory {
+        super::plan_memory::show(global, &plan, &foreseen);
     } else if global.json {
         line(serde_json::to_string(&plan)?);
     } else {

@@ -95,7 +95,7 @@ pub fn duration(seconds: f64) -> String {
 pub fn bytes(count: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "shown with two digits")]
     let count = count as f64;
-    let units = [(1e9, "GB"), (1e6, "MB"), (1e3, "KB")];
+    let units = [(1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "KB")];
     match units.into_iter().find(|(size, _)| count >= *size) {
         Some((size, unit)) if count / size < 10.0 => format!("{:.1} {unit}", count / size),
         Some((size, unit)) => format!("{:.0} {unit}", count / size),

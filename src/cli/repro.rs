@@ -97,7 +97,7 @@ fn stem(file: &Path) -> PathBuf {
         .file_name()
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default();
-    let plain = [".tar.gz", ".tgz", ".tar"]
+    let plain = [".tar.gz", ".tgz", ".tar.zst", ".tar"]
         .iter()
         .find_map(|end| name.strip_suffix(end));
     PathBuf::from(plain.unwrap_or("repro"))

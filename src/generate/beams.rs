@@ -3,11 +3,12 @@
 
 use rand::Rng;
 
-use super::choosing::log_probabilities;
 use super::decode::{Output, ended};
+use super::probabilities::log_probabilities;
 use super::sampling::EarlyStopping;
 use super::stopping::Finish;
-use super::{GenerateError, History, NextToken, Sampling};
+use super::{Candidates, GenerateError, History, NextToken, Sampling};
+use crate::models::inference::logits::largest;
 use crate::seed::Seed;
 
 /// An output that is followed.
@@ -51,7 +52,8 @@ pub(super) fn search<M: NextToken + Clone>(
     }
     let width = sampling.num_beams;
     let mut random = seed.rng();
-    let logits = model.extend(prompt)?;
+    let mut logits = Vec::new();
+    model.extend(prompt, &mut logits)?;
     let mut running = vec![Beam {
         model,
         tokens: Vec::new(),
@@ -143,49 +145,59 @@ fn candidates<M>(
     random: &mut impl Rng,
 ) -> Result<Vec<Candidate>, GenerateError> {
     let kept = (1 + eos.len()).max(2) * sampling.num_beams;
-    let mut all: Vec<(f64, Candidate)> = Vec::new();
+    let mut all: Vec<(f64, Candidate)> = Vec::with_capacity(4 * kept);
+    let order = |a: &(f64, Candidate), b: &(f64, Candidate)| {
+        let place = |candidate: &Candidate| (candidate.beam, candidate.token);
+        b.0.total_cmp(&a.0).then(place(&a.1).cmp(&place(&b.1)))
+    };
+    let mut threshold = f64::NEG_INFINITY;
+    let (mut own, mut scores, mut left) = (Vec::new(), Vec::new(), Candidates::default());
     for (index, beam) in running.iter().enumerate() {
-        if beam.logits.iter().any(|logit| logit.is_nan()) {
+        if largest(&beam.logits).is_nan() {
             return Err(GenerateError::NotANumber);
         }
-        let own = log_probabilities(&beam.logits);
-        let mut scores = own.clone();
+        log_probabilities(&beam.logits, &mut own);
+        scores.clone_from(&own);
         let history = History {
             prompt,
             output: &beam.tokens,
             eos,
         };
         sampling.process(&mut scores, &history);
-        if !sampling.greedy() {
-            sampling.filter(&mut scores, eos.len() + 1);
+        if sampling.greedy() {
+            left.all(&scores);
+        } else {
+            sampling.filter(&mut scores, eos.len() + 1, &mut left);
         }
-        for (token, (score, logprob)) in scores.into_iter().zip(own).enumerate() {
-            if score == f32::NEG_INFINITY {
-                continue;
-            }
+        for (token, score) in left.iter() {
             let score = score + beam.score;
             // the largest of scores with Gumbel noise are a draw without replacement (Vieira 2014)
             let noise = match sampling.greedy() {
                 true => 0.0,
                 false => -(-random.random::<f64>().max(f64::MIN_POSITIVE).ln()).ln(),
             };
+            let by = f64::from(score) + noise;
+            // of equals the earlier are before this one
+            if by <= threshold {
+                continue;
+            }
             let candidate = Candidate {
                 beam: index,
-                token: u32::try_from(token).map_err(|_| GenerateError::NotANumber)?,
-                logprob,
+                token,
+                logprob: own[token as usize],
                 score,
                 ended: None,
             };
-            all.push((f64::from(score) + noise, candidate));
+            all.push((by, candidate));
+            if all.len() == 4 * kept {
+                threshold = all.select_nth_unstable_by(kept - 1, order).1.0;
+                all.truncate(kept);
+            }
         }
     }
     if all.is_empty() {
         return Err(GenerateError::NoToken);
     }
-    let order = |a: &(f64, Candidate), b: &(f64, Candidate)| {
-        let place = |candidate: &Candidate| (candidate.beam, candidate.token);
-        b.0.total_cmp(&a.0).then(place(&a.1).cmp(&place(&b.1)))
-    };
     if all.len() > kept {
         all.select_nth_unstable_by(kept - 1, order);
         all.truncate(kept);
@@ -215,8 +227,16 @@ fn follow<M: NextToken + Clone>(
         beam.tokens.push(candidate.token);
         beam.logprobs.push(candidate.logprob);
         beam.score = candidate.score;
-        beam.logits = beam.model.extend(&[candidate.token])?;
         beams.push(beam);
     }
+    let last = |beam: &Beam<M>| beam.tokens.last().copied().expect("a token was just added");
+    let mut all: Vec<_> = beams
+        .iter_mut()
+        .map(|beam| {
+            let token = last(beam);
+            (&mut beam.model, token, &mut beam.logits)
+        })
+        .collect();
+    M::extend_all(&mut all)?;
     Ok(beams)
 }

@@ -1,8 +1,8 @@
 //! One prompt in, one output out, token by token.
 
-use super::choosing::log_probabilities;
+use super::probabilities::log_probability;
 use super::stopping::{Finish, stop_at};
-use super::{GenerateError, History, NextToken, Sampling, beams};
+use super::{Candidates, GenerateError, History, NextToken, Sampling, beams};
 use crate::seed::Seed;
 
 /// What decoding one prompt gave.
@@ -39,13 +39,18 @@ pub fn outputs<M: NextToken + Clone>(
     }
     let mut outputs = Vec::with_capacity(sampling.num_return_sequences);
     for number in 0..sampling.num_return_sequences {
-        let seed = match number {
-            0 => seed,
-            number => seed.child("sequence").child(number),
-        };
+        let seed = sequence_seed(seed, number);
         outputs.push(decode(&mut model.clone(), prompt, sampling, eos, text, seed)?);
     }
     Ok(outputs)
+}
+
+/// The seed of one of several outputs.
+pub(super) fn sequence_seed(seed: Seed, number: usize) -> Seed {
+    match number {
+        0 => seed,
+        number => seed.child("sequence").child(number),
+    }
 }
 
 /// Whether an output of these tokens has ended, why, and its text.
@@ -91,17 +96,23 @@ pub fn decode(
     let mut random = seed.rng();
     let mut tokens = Vec::with_capacity(sampling.max_new_tokens.min(4096));
     let mut logprobs = Vec::new();
-    let mut logits = model.extend(prompt)?;
+    let (mut logits, mut raw) = (Vec::new(), Vec::new());
+    let mut candidates = Candidates::default();
+    model.extend(prompt, &mut logits)?;
     loop {
-        let own = sampling.logprobs.then(|| log_probabilities(&logits));
+        if sampling.logprobs {
+            raw.clone_from(&logits);
+        }
         let history = History {
             prompt,
             output: &tokens,
             eos,
         };
-        let token = sampling.choose(&mut logits, &history, &mut random)?;
+        let token = sampling.choose(&mut logits, &history, &mut random, &mut candidates)?;
         tokens.push(token);
-        logprobs.extend(own.map(|own| own[token as usize]));
+        if sampling.logprobs {
+            logprobs.push(log_probability(&raw, token));
+        }
         if let Some((finish, text)) = ended(&tokens, sampling, eos, text) {
             return Ok(Output {
                 text,
@@ -111,7 +122,7 @@ pub fn decode(
                 score: None,
             });
         }
-        logits = model.extend(&[token])?;
+        model.extend(&[token], &mut logits)?;
     }
 }
 
@@ -127,12 +138,13 @@ mod tests {
     }
 
     impl NextToken for Counter {
-        fn extend(&mut self, tokens: &[u32]) -> Result<Vec<f32>, GenerateError> {
+        fn extend(&mut self, tokens: &[u32], logits: &mut Vec<f32>) -> Result<(), GenerateError> {
             self.given.extend(tokens);
             let next = (*tokens.last().unwrap() as usize + 1) % self.vocabulary;
-            Ok((0..self.vocabulary)
+            *logits = (0..self.vocabulary)
                 .map(|token| if token == next { 4.0 } else { 1.0 })
-                .collect())
+                .collect();
+            Ok(())
         }
     }
 

@@ -58,6 +58,15 @@ pub enum GenerateError {
         /// The size of the model's vocabulary.
         vocabulary: usize,
     },
+    /// The output was ended while it was made, because someone asked for it.
+    #[error("stopped")]
+    Stopped,
+    /// A template into which a message cannot go.
+    #[error("{0}")]
+    Field(String),
+    /// A setting of a conversation that there is not, or a value that it does not take.
+    #[error("{0}")]
+    Setting(String),
     /// A reference is asked for that the row does not have.
     #[error("there is no text field `{field}` for its references; the row has {fields}")]
     Reference {

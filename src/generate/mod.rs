@@ -1,41 +1,66 @@
 //! Decoding: prompts in, outputs out.
 //!
-//! Reading order: [`Prompting`] makes a row's prompt, [`outputs()`] writes what follows it, by [`decode()`]
-//! token by token or by a beam search; [`Sampling`] chooses each token, [`each`] spreads rows over threads, [`Generation`] is what is kept.
-//! A row is decoded alone, in operations that know of one thread, so its output depends neither on
-//! the other rows nor on the number of threads.
+//! Reading order: [`Prompting`] makes a row's prompt; [`write_rows`] writes what follows the prompts of many rows
+//! side by side, [`outputs()`] that of one prompt alone, by [`decode()`] token by token or by a beam search; [`Sampling`]
+//! chooses each token, [`Writer`] is the model in the form that writes fastest, [`Generation`] is what is kept.
+//! No number of a row depends on another row, so that its output depends neither on what is written
+//! beside it nor on the number of threads.
 
+mod batch;
 mod beams;
 mod checkpoint;
 mod choosing;
+mod conversation;
 mod decode;
 mod each;
+mod end_tokens;
 mod error;
+mod filters;
 mod generation;
-mod model;
+mod penalties;
+mod probabilities;
 mod prompting;
 mod sampling;
+mod speech;
 mod stopping;
+mod watched;
+mod writer;
 
+pub use batch::{Begun, Prompt, Rows, Writing, write_rows};
 pub use checkpoint::Finished;
 pub use choosing::History;
+pub use conversation::{Answer, Conversation, Manner, Opening};
 pub use decode::{Output, decode, outputs};
 pub use each::each;
+pub use end_tokens::end_tokens;
 pub use error::GenerateError;
+pub use filters::Candidates;
 pub use generation::{Alternative, Generation, ids, write};
-pub use model::{Cached, end_tokens};
 pub use prompting::{Overflow, Prompted, Prompter, Prompting, whole};
 pub use sampling::{EarlyStopping, Sampling};
 pub use stopping::{Finish, stop_at};
+pub use writer::{Cached, Writer};
 
 /// What decoding needs of a model: the logits of the next token.
 pub trait NextToken {
-    /// Appends tokens to those given before; returns the logits after the last, one a token of the
+    /// Appends tokens to those given before; `logits` become those after the last, one a token of the
     /// vocabulary.
     ///
     /// # Errors
     /// When the model cannot compute them.
-    fn extend(&mut self, tokens: &[u32]) -> Result<Vec<f32>, GenerateError>;
+    fn extend(&mut self, tokens: &[u32], logits: &mut Vec<f32>) -> Result<(), GenerateError>;
+
+    /// Appends a token to each of several copies.
+    ///
+    /// # Errors
+    /// As [`Self::extend`].
+    fn extend_all(all: &mut [(&mut Self, u32, &mut Vec<f32>)]) -> Result<(), GenerateError>
+    where
+        Self: Sized,
+    {
+        all.iter_mut()
+            .try_for_each(|(one, token, logits)| one.extend(&[*token], logits))
+    }
 }
 
 #[cfg(test)]

@@ -12,9 +12,8 @@ use crate::seed::Seed;
 use crate::tokenizer::Tokenizer;
 
 struct Loaded {
-    model: Model,
+    writer: Writer,
     tokenizer: Tokenizer,
-    device: burn::tensor::Device,
     eos: Vec<u32>,
 }
 
@@ -23,10 +22,9 @@ impl Loaded {
         let device = DeviceSpec::parse("cpu").unwrap().open().unwrap();
         let tokenizer = Tokenizer::load(folder).unwrap();
         Self {
-            model: Model::load(folder, &device).unwrap(),
+            writer: Writer::new(Model::load(folder, &device).unwrap()),
             eos: end_tokens(folder, &tokenizer).unwrap(),
             tokenizer,
-            device,
         }
     }
 
@@ -35,7 +33,7 @@ impl Loaded {
     }
 
     fn outputs(&self, prompt: &[u32], sampling: &Sampling, seed: Seed) -> Vec<Output> {
-        let (cached, before) = Cached::start(&self.model, prompt, sampling.max_new_tokens, &self.device).unwrap();
+        let (cached, before) = self.writer.start(prompt, sampling.max_new_tokens).unwrap();
         let text = |tokens: &[u32]| self.tokenizer.decode(tokens);
         outputs(cached, &before, sampling, &self.eos, &text, seed).unwrap()
     }
@@ -77,7 +75,7 @@ fn greedy_decoding_writes_what_transformers_writes() {
         };
         let output = loaded.decode(&prompt, &sampling, Seed::root(0));
         let before = loaded
-            .model
+            .writer
             .config()
             .decoder_start()
             .map_or(prompt, |start| vec![start]);
@@ -108,7 +106,7 @@ fn four_beams_write_what_transformers_writes() {
         };
         let outputs = loaded.outputs(&prompt, &sampling, Seed::root(0));
         let before = loaded
-            .model
+            .writer
             .config()
             .decoder_start()
             .map_or(prompt, |start| vec![start]);
@@ -180,4 +178,115 @@ fn outputs_are_the_same_bytes_on_any_number_of_threads() {
         assert_eq!(alone, on(5));
         assert_ne!(alone[0].tokens, alone[5].tokens); // the same prompt, another seed
     }
+}
+
+/// Rows with prompts of many lengths; the one of `broken` has a token that no model has.
+struct Prompts {
+    prompts: Vec<Vec<u32>>,
+    broken: Option<usize>,
+}
+
+impl Rows for Prompts {
+    type Kept = ();
+    type Done = Vec<Output>;
+    type Error = (usize, String);
+
+    fn begin(&self, row: usize) -> Result<Begun<Self>, Self::Error> {
+        let tokens = match self.broken {
+            Some(broken) if row >= broken => vec![9999],
+            _ => self.prompts[row].clone(),
+        };
+        let seed = Seed::root(4).child(self.prompts[row].len());
+        Ok(Begun::Write((), Prompt { tokens, seed }))
+    }
+
+    fn done(
+        &self,
+        row: usize,
+        (): (),
+        outputs: Result<Vec<Output>, GenerateError>,
+    ) -> Result<Vec<Output>, Self::Error> {
+        outputs.map_err(|error| (row, error.to_string()))
+    }
+
+    fn go_on(&self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_row_is_written_alike_alone_and_beside_others_in_any_order_on_any_threads() {
+    for folder in fixtures() {
+        let loaded = Loaded::from(&folder);
+        let sampling = Sampling {
+            max_new_tokens: 9,
+            temperature: 0.9,
+            top_k: 40,
+            top_p: 0.95,
+            repetition_penalty: 1.1,
+            num_return_sequences: 2,
+            logprobs: true,
+            ..Sampling::default()
+        };
+        let text = |tokens: &[u32]| loaded.tokenizer.decode(tokens);
+        let writing = Writing {
+            writer: &loaded.writer,
+            sampling: &sampling,
+            eos: &loaded.eos,
+            text: &text,
+        };
+        let write = |prompts: &[Vec<u32>], threads: usize| {
+            let rows = Prompts {
+                prompts: prompts.to_vec(),
+                broken: None,
+            };
+            write_rows(&rows, prompts.len(), &writing, threads).unwrap()
+        };
+        let of = |length: usize| (0..length).map(|at| 3 + ((length * 7 + at * 5) % 60) as u32).collect();
+        let prompts: Vec<Vec<u32>> = (1..=14).map(of).collect();
+        let alone: Vec<_> = prompts
+            .iter()
+            .map(|prompt| write(std::slice::from_ref(prompt), 1).remove(0))
+            .collect();
+        for threads in [1, 2, 5] {
+            assert!(write(&prompts, threads) == alone, "{folder:?} on {threads} threads");
+        }
+        let mut turned: Vec<_> = prompts.clone();
+        turned.reverse();
+        let mut written = write(&turned, 2);
+        written.reverse();
+        assert!(written == alone, "{folder:?} in another order");
+        // and as one prompt is written by itself, for whoever talks to a model
+        let one = loaded.outputs(&prompts[8], &sampling, Seed::root(4).child(prompts[8].len()));
+        assert_eq!(one, alone[8]);
+    }
+}
+
+#[test]
+fn the_earliest_row_that_fails_is_told_of() {
+    let Some(folder) = fixtures().into_iter().next() else {
+        return;
+    };
+    let loaded = Loaded::from(&folder);
+    let sampling = Sampling {
+        max_new_tokens: 12,
+        ..Sampling::default()
+    };
+    let text = |tokens: &[u32]| loaded.tokenizer.decode(tokens);
+    let writing = Writing {
+        writer: &loaded.writer,
+        sampling: &sampling,
+        eos: &loaded.eos,
+        text: &text,
+    };
+    let rows = Prompts {
+        prompts: (1..=40).map(|length| vec![5; length % 9 + 1]).collect(),
+        broken: Some(21),
+    };
+    for threads in [1, 4] {
+        let (row, error) = write_rows(&rows, 40, &writing, threads).unwrap_err();
+        assert_eq!(row, 21);
+        assert!(error.contains("token 9999"), "{error}");
+    }
+    assert!(write_rows(&rows, 0, &writing, 2).unwrap().is_empty());
 }

@@ -82,6 +82,9 @@ pub(super) fn composed_activation(x: Tensor<2>, activation: Activation, gated: b
     if !gated {
         return activation.apply(x);
     }
+    if activation == Activation::Silu {
+        return swiglu(x);
+    }
     let width = x.dims()[1] / 2;
     let gate = x.clone().narrow(1, 0, width);
     activation.apply(gate).mul(x.narrow(1, width, width))

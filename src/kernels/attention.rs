@@ -2,6 +2,7 @@
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData, activation::softmax};
 
+use super::attention_maps::{show, watched};
 use super::flex;
 use super::fused_attention::Attention;
 use super::self_attention::{Cross, Packed, TermsKind};
@@ -189,7 +190,7 @@ pub fn scored_attention(
     scoring: &Scoring<'_>,
     dropout: Option<Dropout>,
 ) -> Tensor<2> {
-    if flex::applies(&packed) && !matches!(scoring.bias, Some(Bias::Whole(_))) {
+    if flex::applies(&packed) && !watched() && !matches!(scoring.bias, Some(Bias::Whole(_))) {
         assert!(
             scoring.causal.is_none_or(|start| start == 0),
             "whole sequences begin at 0"
@@ -215,7 +216,7 @@ pub fn source_attention(
     scoring: &Scoring<'_>,
     dropout: Option<Dropout>,
 ) -> Tensor<2> {
-    if flex::applies(&queries) {
+    if flex::applies(&queries) && !watched() {
         let side = |tensor: &Tensor<2>| tensor.dims()[0] / batch;
         let attention = scoring.attention(heads, [side(&queries), side(&keys_values)], dropout);
         return flex::run(Cross { attention }, [queries, keys_values]);
@@ -307,6 +308,7 @@ pub(super) fn attend(
         }
     }
     let mut probabilities = softmax(scores, 3);
+    show(&probabilities, heads.group());
     if let Some(dropout) = dropout {
         let mask = dropout.mask(probabilities.dims(), &device);
         probabilities = probabilities.mul(mask);

@@ -202,8 +202,9 @@ impl Attention {
         }
     }
 
-    /// The result, `[batch·queries, query·width]`, and of each query the logarithm of its sum of
-    /// exponentials, `[batch, query, queries]`.
+    /// The result, `[batch·queries, query·width]`, and of each query its largest score and one over its
+    /// sum of exponentials, `[batch, query, queries, 2]`. (One number would do, the logarithm of the sum,
+    /// but where scores are large it is too coarse.)
     pub(super) fn forward(&self, operands: Operands<'_>, batch: usize) -> (Vec<f32>, Vec<f32>) {
         let Heads {
             query,
@@ -212,7 +213,7 @@ impl Attention {
         } = self.heads;
         let columns = query * width;
         let mut out = buffer(batch * self.queries * columns);
-        let mut sums = buffer(batch * query * self.queries);
+        let mut sums = buffer(2 * batch * query * self.queries);
         let results = Writable {
             values: Shared::new(&mut out),
             stride: columns,
@@ -240,7 +241,7 @@ impl Attention {
                         );
                         let statistic = (batch * query + head) * self.queries + rows.start;
                         // SAFETY: each query has one statistic, and one unit takes each query.
-                        let sums = unsafe { all_sums.part(statistic, rows.count) };
+                        let sums = unsafe { all_sums.part(2 * statistic, 2 * rows.count) };
                         softmax(scores, sums, rows, self.scale, terms);
                         if let Some(dropout) = &self.dropout {
                             for (row, scores) in scores.chunks_exact_mut(rows.seen).enumerate() {
@@ -324,7 +325,7 @@ impl Attention {
                             Right::Panels(turned(&scratch.values, seen, width), width),
                         );
                         let statistic = (batch * query + head) * self.queries + start;
-                        let sums = &sums[statistic..statistic + count];
+                        let sums = &sums[2 * statistic..2 * (statistic + count)];
                         let along = Along {
                             gradient: dout.values(),
                             out: out.head(row, head, width).values(),
@@ -413,9 +414,9 @@ fn scale_scores(scores: &mut [f32], row: usize, rows: Rows, scale: f32, terms: &
 }
 
 vectorized! {
-    /// Scores into probabilities, row by row. Keeps the logarithm of each row's sum.
+    /// Scores into probabilities, row by row. Keeps each row's largest score and one over its sum.
     fn softmax(scores: &mut [f32], sums: &mut [f32], rows: Rows, scale: f32, terms: &[f32]) {
-        for (row, (scores, log_sum)) in scores.chunks_exact_mut(rows.seen).zip(sums).enumerate() {
+        for (row, (scores, sums)) in scores.chunks_exact_mut(rows.seen).zip(sums.chunks_exact_mut(2)).enumerate() {
             let (seen, hidden) = scores.split_at_mut(rows.limit(row));
             scale_scores(seen, row, rows, scale, terms);
             let maximum = largest(seen);
@@ -428,7 +429,7 @@ vectorized! {
                 *score *= share;
             }
             hidden.fill(0.0);
-            *log_sum = maximum + total.ln();
+            (sums[0], sums[1]) = (maximum, share);
         }
     }
 }
@@ -451,7 +452,8 @@ vectorized! {
         dropout: Option<&Dropout>,
     ) {
         let both = scores.chunks_exact_mut(rows.seen).zip(dscores.chunks_exact_mut(rows.seen));
-        for (row, ((scores, dscores), log_sum)) in both.zip(sums).enumerate() {
+        for (row, ((scores, dscores), sums)) in both.zip(sums.chunks_exact(2)).enumerate() {
+            let (maximum, share) = (sums[0], sums[1]);
             let at = row * along.stride..row * along.stride + along.width;
             let along = sum_pairs(&along.gradient[at.clone()], &along.out[at], |x, y| x * y);
             let limit = rows.limit(row);
@@ -461,7 +463,7 @@ vectorized! {
             match dropout {
                 None => {
                     for (score, gradient) in seen.iter_mut().zip(dseen) {
-                        *score = exp(*score - log_sum);
+                        *score = exp(*score - maximum) * share;
                         *gradient = *score * (*gradient - along) * scale;
                     }
                 }
@@ -469,7 +471,7 @@ vectorized! {
                     let first = rows.index(row);
                     for (key, (score, gradient)) in seen.iter_mut().zip(dseen).enumerate() {
                         let factor = dropout.factor(first + key as u64);
-                        let probability = exp(*score - log_sum);
+                        let probability = exp(*score - maximum) * share;
                         *score = probability * factor;
                         *gradient = probability * (*gradient * factor - along) * scale;
                     }

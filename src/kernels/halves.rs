@@ -6,8 +6,9 @@ use burn::tensor::Tensor;
 
 use super::activation::composed_activation;
 use super::attention::Bias;
+use super::attention_maps::watched;
 use super::entry::Entry;
-use super::flex;
+use super::flex::{self, Precision};
 use super::fused_mlp::Mlp;
 use super::norm::Kind;
 use super::rotary::Turn;
@@ -104,6 +105,11 @@ fn inputs(x: Tensor<2>, norm: Option<&RowNorm>, inner: &Products, outer: &Produc
     list
 }
 
+/// Whether a half is one operation: on the CPU, but for products in bf16, which are each their own.
+fn is_whole(x: &Tensor<2>) -> bool {
+    flex::applies(x) && Precision::now() == Precision::F32
+}
+
 /// `x + dropout(outer(activation(inner(norm(x)))))`: the second half of a block. With two inner
 /// products, the activation of the first is multiplied by the second (Shazeer 2020).
 pub fn mlp(
@@ -114,7 +120,7 @@ pub fn mlp(
     outer: &Products,
     drop: Option<Dropout>,
 ) -> Tensor<2> {
-    if !flex::applies(&x) {
+    if !is_whole(&x) {
         return composed_mlp(x, norm, inner, activation, outer, drop);
     }
     let operation = Mlp {
@@ -168,7 +174,7 @@ pub fn self_attention(
     let Attending {
         heads, seq, scoring, ..
     } = *attending;
-    if !flex::applies(&x) || matches!(scoring.bias, Some(Bias::Whole(_))) {
+    if !is_whole(&x) || watched() || matches!(scoring.bias, Some(Bias::Whole(_))) {
         return composed_self_attention(x, norm, inner, attending, outer, drop);
     }
     let (terms, input) = Bias::terms(scoring.bias.as_ref());

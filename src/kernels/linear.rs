@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
-use super::flex::{self, Array, Fused, Matrix, Target, buffer, product, vectorized};
+use super::flex::{self, Array, Fused, Matrix, Precision, Target, buffer, product_in, vectorized};
 
 /// Which way a weight matrix lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +18,8 @@ pub enum Orientation {
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<2>>, orientation: Orientation) -> Tensor<2> {
     match bias {
         _ if !flex::applies(&x) => composed(x, weight, bias, orientation),
-        Some(bias) => flex::run(Product { orientation }, [x, weight, bias]),
-        None => flex::run(Product { orientation }, [x, weight]),
+        Some(bias) => flex::run(Product::new(orientation), [x, weight, bias]),
+        None => flex::run(Product::new(orientation), [x, weight]),
     }
 }
 
@@ -58,9 +58,17 @@ pub(super) fn composed(
 #[derive(Clone, Debug)]
 struct Product {
     orientation: Orientation,
+    precision: Precision,
 }
 
 impl Product {
+    fn new(orientation: Orientation) -> Self {
+        Self {
+            orientation,
+            precision: Precision::now(),
+        }
+    }
+
     /// The weight as the right factor `[in, out]`.
     fn factor<'a>(&self, weight: &'a Array) -> Matrix<'a> {
         let [_, columns] = weight.dims();
@@ -91,7 +99,14 @@ impl Product {
             None => Target::Replace,
         };
         let left = Matrix::rows(x.values(), inputs);
-        product(&mut out, [rows, outputs, inputs], left, self.factor(weight), target);
+        product_in(
+            self.precision,
+            &mut out,
+            [rows, outputs, inputs],
+            left,
+            self.factor(weight),
+            target,
+        );
         Array::new(out, [rows, outputs])
     }
 
@@ -100,7 +115,14 @@ impl Product {
         let mut out = buffer(rows * inputs);
         let left = Matrix::rows(gradient.values(), outputs);
         let right = self.factor(weight).transposed();
-        product(&mut out, [rows, inputs, outputs], left, right, Target::Replace);
+        product_in(
+            self.precision,
+            &mut out,
+            [rows, inputs, outputs],
+            left,
+            right,
+            Target::Replace,
+        );
         Array::new(out, [rows, inputs])
     }
 
@@ -111,7 +133,8 @@ impl Product {
         let gradient = Matrix::rows(gradient.values(), outputs);
         match self.orientation {
             Orientation::InputOutput => {
-                product(
+                product_in(
+                    self.precision,
                     &mut out,
                     [inputs, outputs, rows],
                     x.transposed(),
@@ -120,7 +143,8 @@ impl Product {
                 );
             }
             Orientation::OutputInput => {
-                product(
+                product_in(
+                    self.precision,
                     &mut out,
                     [outputs, inputs, rows],
                     gradient.transposed(),

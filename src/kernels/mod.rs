@@ -8,6 +8,7 @@
 mod activation;
 mod adamw;
 mod attention;
+mod attention_maps;
 mod cached_attention;
 mod cross_entropy;
 mod dropout;
@@ -32,10 +33,12 @@ pub use adamw::{AdamW, Moving, sum_of_squares, updated};
 pub use attention::{
     Bias, Heads, Scoring, attention, by_head, cross_attention, regroup, scored_attention, source_attention,
 };
+pub use attention_maps::{AttentionMap, watch_attention};
 pub use cached_attention::{KeyValues, cached_attention, scored_cached_attention};
 pub use cross_entropy::{cross_entropy, linear_cross_entropy, smoothed_cross_entropy};
 pub use dropout::{Dropout, dropout};
 pub use embedding::{embedding, embedding_at};
+pub use flex::{Entered, Precision};
 pub use halves::{Attending, Products, RowNorm, mlp, self_attention};
 pub use linear::{Orientation, joined_linear, linear};
 pub use norm::{Kind as NormKind, layer_norm, rms_norm};

@@ -40,7 +40,7 @@ pub(super) struct Packed {
     pub(super) terms: TermsKind,
 }
 
-/// The rows, the terms, the result, and of each query the logarithm of its sum of exponentials.
+/// The rows, the terms, the result, and what [`Attention::forward`] keeps of each query.
 type Kept = (Array, Option<Array>, Array, Arc<[f32]>);
 
 impl Packed {

@@ -336,7 +336,10 @@ type AttentionForm =
 
 #[test]
 fn first_halves_of_blocks() {
-    for (heads, seq) in HEADS.into_iter().flat_map(|heads| [3usize, 9, 70].map(|seq| (heads, seq))) {
+    for (heads, seq) in HEADS
+        .into_iter()
+        .flat_map(|heads| [3usize, 9, 70].map(|seq| (heads, seq)))
+    {
         let (rows, packed, inside) = (2 * seq, heads.packed(), heads.query * heads.width);
         for drop in [None, Dropout::new(0.2, &Seed::root(8))] {
             let lengths = [seq, seq.div_ceil(2)];
@@ -457,5 +460,34 @@ fn lookups_with_positions_and_a_tied_output() {
                 smoothed_cross_entropy(logits, targets(), smoothing).unsqueeze()
             },
         );
+    }
+}
+
+#[test]
+fn bf16_holds_forward_and_backward_wherever_the_backward_pass_is() {
+    let device = cpu();
+    let (x, weight) = (leaf("x", [20, 33], &device), leaf("weight", [33, 18], &device));
+    let gradients = |precision: Precision| {
+        let entered = precision.enter();
+        let y = linear(x.clone(), weight.clone(), None, Orientation::InputOutput);
+        drop(entered);
+        let loss = y.clone().mul(y.clone()).sum();
+        let mut gradients = loss.backward();
+        let values = [
+            y.inner(),
+            x.grad_remove(&mut gradients).unwrap(),
+            weight.grad_remove(&mut gradients).unwrap(),
+        ];
+        values.map(floats)
+    };
+    let (exact, rounded) = (gradients(Precision::F32), gradients(Precision::Bf16));
+    for (exact, rounded) in exact.iter().zip(&rounded) {
+        let largest = exact.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+        let off = exact
+            .iter()
+            .zip(rounded)
+            .map(|(x, y)| (x - y).abs())
+            .fold(0.0, f32::max);
+        assert!(off > 1e-5 * largest && off < 2e-2 * largest, "{off} of {largest}");
     }
 }

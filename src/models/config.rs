@@ -150,6 +150,15 @@ impl ModelConfig {
         }
     }
 
+    /// A description that [`Self::to_json`] gave; `place` names it in errors.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn of_json(object: Map<String, Value>, place: &Path) -> Result<Self, ModelError> {
+        let path = place.to_owned();
+        Self::read(&Fields { path, object })
+    }
+
     fn read(fields: &Fields) -> Result<Self, ModelError> {
         match fields.text("model_type")?.as_str() {
             "gpt2" => gpt2::config(fields),

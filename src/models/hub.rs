@@ -202,7 +202,10 @@ impl Hub {
         progress: &dyn Fn(u64, u64, &str) -> bool,
     ) -> Result<PathBuf, HubError> {
         let snapshot = self.cache.join(model.folder()).join("snapshots").join(commit);
-        if snapshot.join("tokenizer.json").is_file() && Import::at(&snapshot).is_ok_and(|import| import.whole()) {
+        let tokenizer = |name: &str| name == "tokenizer.json" || Import::other_tokenizer(name);
+        let there = |entry: std::io::Result<std::fs::DirEntry>| entry.ok()?.file_name().into_string().ok();
+        let mut names = std::fs::read_dir(&snapshot).into_iter().flatten().filter_map(there);
+        if names.any(|name| tokenizer(&name)) && Import::at(&snapshot).is_ok_and(|import| import.whole()) {
             return Ok(snapshot);
         }
         let (_, files) = self.list(model, commit)?;
@@ -423,8 +426,10 @@ fn wanted(files: &[String]) -> Vec<String> {
     let here: Vec<&String> = here.collect();
     let format = |extension: &str| here.iter().any(|file| is_weights(file, extension));
     let extension = if format("safetensors") { "safetensors" } else { "bin" };
+    let other = !here.iter().any(|file| *file == "tokenizer.json");
+    let tokenizer = |file: &str| other && Import::other_tokenizer(file);
     here.into_iter()
-        .filter(|file| Import::beside(file) || is_weights(file, extension))
+        .filter(|file| Import::beside(file) || tokenizer(file) || is_weights(file, extension))
         .cloned()
         .collect()
 }

@@ -25,6 +25,16 @@ const BESIDE: [&str; 6] = [
     "quantization.json",
 ];
 
+/// What a model without a `tokenizer.json` has instead: SentencePiece models and what stands beside them.
+/// They are not copied: a `tokenizer.json` is made of them.
+const OTHER_TOKENIZERS: [&str; 5] = [
+    "spiece.model",
+    "tokenizer.model",
+    "sentencepiece.model",
+    "sentencepiece.bpe.model",
+    "added_tokens.json",
+];
+
 impl Import {
     /// The files of a folder, or of the folder of a file.
     ///
@@ -57,6 +67,10 @@ impl Import {
         let beside = BESIDE.map(|name| self.dir.join(name));
         let mut files = vec![config];
         files.extend(beside.into_iter().filter(|path| path.is_file()));
+        if !self.dir.join("tokenizer.json").is_file() {
+            let others = OTHER_TOKENIZERS.map(|name| self.dir.join(name));
+            files.extend(others.into_iter().filter(|path| path.is_file()));
+        }
         match &self.weights {
             Some(path) => files.push(path.clone()),
             None => files.extend(WeightFile::files_of(&self.dir)?),
@@ -72,6 +86,11 @@ impl Import {
     /// Whether a file of this name belongs to a model, beside its weights.
     pub(super) fn beside(name: &str) -> bool {
         name == "config.json" || BESIDE.contains(&name)
+    }
+
+    /// Whether a file of this name belongs to the tokenizer of a model that has no `tokenizer.json`.
+    pub(super) fn other_tokenizer(name: &str) -> bool {
+        OTHER_TOKENIZERS.contains(&name)
     }
 
     /// The folder of everything but, perhaps, the weights.

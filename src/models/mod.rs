@@ -23,6 +23,7 @@ mod init;
 mod inputs;
 mod layers;
 mod llama;
+pub mod memory;
 mod model;
 mod palm;
 mod rnn;

@@ -16,10 +16,10 @@ use super::rnn::Rnn;
 use super::t5::T5;
 use super::transformer::Transformer;
 use super::{
-    Cache, Inference, Inputs, LanguageModel, Layout, ModelConfig, ModelError, Pass, Sources, Weight, WeightFile,
+    Cache, Inference, Inputs, LanguageModel, Layout, ModelConfig, ModelError, Pass, Role, Sources, Weight, WeightFile,
 };
 use crate::device::{DeviceSpec, is_cpu};
-use crate::kernels::{Orientation, inference, linear, linear_cross_entropy};
+use crate::kernels::{AttentionMap, Orientation, inference, linear, linear_cross_entropy, watch_attention};
 use crate::seed::Seed;
 
 /// A language model with its weights on one device: a decoder, with an encoder before it where the
@@ -188,6 +188,21 @@ impl Model {
         let hidden = self.hidden(inputs.into(), dropout);
         let table = self.network.output().value();
         linear_cross_entropy(hidden, table, targets.flatten(0, 1), smoothing as f32)
+    }
+
+    /// [`Self::logits`], and what each layer attends to: see [`watch_attention`].
+    pub fn watched_logits(&self, inputs: impl Into<Inputs>) -> (Tensor<3>, Vec<AttentionMap>) {
+        let inputs = inputs.into();
+        watch_attention(|| self.logits(inputs, None))
+    }
+
+    /// The vectors of the vocabulary's tokens, `[vocab, width]`: what a model reads in their place.
+    pub fn embeddings(&self) -> &Weight {
+        let tables = self
+            .weights()
+            .into_iter()
+            .filter(|weight| weight.role() == Role::Embedding);
+        tables.into_iter().next().expect("every model embeds its tokens")
     }
 
     fn hidden(&self, inputs: Inputs, dropout: Option<Seed>) -> Tensor<2> {

@@ -126,6 +126,19 @@ impl Template {
         self.blocks.iter().any(|block| block == "answer")
     }
 
+    /// The fields that it reads, in the order of their names.
+    pub fn fields(&self) -> Vec<String> {
+        let Ok(template) = self.environment.get_template(MAIN) else {
+            return Vec::new();
+        };
+        let read = template.undeclared_variables(false).into_iter();
+        let mut fields: Vec<String> = read
+            .filter(|name| !self.environment.globals().any(|(global, _)| global == name))
+            .collect();
+        fields.sort();
+        fields
+    }
+
     /// What stands between examples: an empty line unless the template has a `separator`.
     ///
     /// # Errors

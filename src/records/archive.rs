@@ -1,4 +1,4 @@
-//! The form of a packed run: a tar archive (ustar), plain or in gzip's form. First `fragua.json`,
+//! The form of a packed run: a tar archive (ustar), plain or compressed by gzip or Zstandard. First `fragua.json`,
 //! which lists everything else, then the files in the order of their paths, without times or owners:
 //! the same run gives the same bytes.
 //!
@@ -21,11 +21,15 @@ const LIST_LIMIT: u64 = 64 << 20;
 /// No archive unpacks to more.
 const LIMIT: u64 = 256 << 30;
 
+/// Smaller than gzip's and several times as fast; archives of weights hardly shrink at any level.
+const ZSTANDARD_LEVEL: i32 = 9;
+
 /// The forms of archives.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     Tar,
     Gzip,
+    Zstandard,
 }
 
 impl Form {
@@ -38,9 +42,11 @@ impl Form {
             Ok(Self::Tar)
         } else if name.ends_with(".tar.gz") || name.ends_with(".tgz") {
             Ok(Self::Gzip)
+        } else if name.ends_with(".tar.zst") {
+            Ok(Self::Zstandard)
         } else {
             Err(RecordsError::Question(format!(
-                "{} must end in .tar or .tar.gz (for another form, compress a .tar yourself)",
+                "{} must end in .tar, .tar.gz or .tar.zst",
                 path.display()
             )))
         }
@@ -98,6 +104,11 @@ pub(super) fn write(
             fill(&mut compressor)?;
             compressor.finish().map_err(failed())?;
         }
+        Form::Zstandard => {
+            let mut compressor = zstd::Encoder::new(&mut out, ZSTANDARD_LEVEL).map_err(failed())?;
+            fill(&mut compressor)?;
+            compressor.finish().map_err(failed())?;
+        }
     }
     out.flush().map_err(failed())?;
     drop(out);
@@ -134,6 +145,11 @@ pub(super) fn read(path: &Path, into: &Path) -> Result<Packed, RecordsError> {
         Form::Gzip => unpack(
             path,
             Decompressor::new(file).map_err(RecordsError::file("read", path))?,
+            into,
+        ),
+        Form::Zstandard => unpack(
+            path,
+            zstd::Decoder::with_buffer(file).map_err(RecordsError::file("read", path))?,
             into,
         ),
     }

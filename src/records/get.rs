@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{PastRun, RecordsError};
 use crate::step::Digest;
@@ -23,6 +23,14 @@ pub struct Wanted {
     pub manifest: Manifest,
     /// What stands before their names in the object.
     prefix: String,
+}
+
+impl Wanted {
+    /// Where it is in the store, to be read in place. A part that is not a folder of its own is where the
+    /// whole is.
+    pub fn place(&self, store: &Store) -> PathBuf {
+        store.object_path(&self.object).join(&self.prefix)
+    }
 }
 
 /// What a run made under a name: an instance, a step with one instance, or a part of one

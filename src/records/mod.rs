@@ -18,6 +18,7 @@ mod past;
 mod repro;
 mod scores;
 mod story;
+mod taught;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -37,4 +38,5 @@ pub use past::{Ending, PastRun, all, find};
 pub use repro::{Other, Repetition, repetition, unpack};
 pub use scores::{ScoreRow, headline};
 pub use story::{Story, Warning};
+pub use taught::{Made, made};
 pub use trace::{Making, Trace, TraceFile, TraceInput, TraceNode, Tracer};

@@ -3,12 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::outlook;
 use super::training::{Encoded, check_splits, finish, named_seed, taking};
 use crate::models::Model;
 use crate::prompt::Template;
 use crate::step::{
-    self, ArtifactType, Context, Dataset, Derived, FilePath, Input, Key, KeyError, Kind, Needs, Problem, Ref, Step,
-    parse_as, schema_of,
+    self, ArtifactType, Context, Dataset, Derived, FilePath, Input, Key, KeyError, Kind, Needs, Outlook, Problem,
+    Prospects, Ref, Step, parse_as, schema_of,
 };
 use crate::tokenizer::Tokenizer;
 use crate::train::evaluation::fits;
@@ -99,6 +100,16 @@ impl Step for Finetune {
         }
         problems.extend(check_splits(self.data.text(), inputs));
         problems
+    }
+
+    fn outlook(&self, prospects: &Prospects<'_>) -> Outlook {
+        let config = outlook::config(prospects, self.model.text());
+        outlook::of_model(config, |config| {
+            let tokenizer = Some(self.model.text());
+            let (both, sides) = outlook::longest(prospects, config, tokenizer, self.overlong);
+            let sequences = self.train.sequences(both);
+            outlook::shape(prospects, self.data.text(), &self.train, sequences, sides)
+        })
     }
 
     fn key(&self, key: &mut Key<'_>) -> Result<(), KeyError> {

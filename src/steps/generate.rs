@@ -1,6 +1,7 @@
 //! `uses: generate`: what a model writes for each row of a dataset.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use anyhow::Context as _;
 use schemars::JsonSchema;
@@ -9,14 +10,16 @@ use serde_json::{Map, json};
 
 use crate::data::{self, Row};
 use crate::generate::{
-    Alternative, Cached, Finished, GenerateError, Generation, Prompter, Prompting, Sampling, each, end_tokens, ids,
-    outputs, whole, write,
+    Alternative, Begun, Finished, GenerateError, Generation, Output, Prompt, Prompted, Prompter, Prompting, Rows,
+    Sampling, Writer, Writing, end_tokens, ids, whole, write, write_rows,
 };
 use crate::models;
+use crate::models::memory::generation;
 use crate::prompt::Template;
+use crate::seed::Seed;
 use crate::step::{
-    ArtifactType, Context, Dataset, Input, Interrupted, Key, KeyError, Kind, Model, Needs, Problem, Ref, Step,
-    parse_as, schema_of,
+    ArtifactType, Context, Dataset, Input, Interrupted, Key, KeyError, Kind, Model, Needs, Outlook, Problem, Prospects,
+    Ref, Step, parse_as, schema_of,
 };
 use crate::tokenizer::Tokenizer;
 
@@ -24,7 +27,7 @@ use crate::tokenizer::Tokenizer;
 pub const KIND: Kind = Kind {
     name: "generate",
     about: "Writes a model's output for each row of a dataset, prompted by a template with zero or more examples.",
-    version: 1,
+    version: 2,
     output: ArtifactType::Generations,
     example: "uses: generate
 with:
@@ -69,6 +72,25 @@ impl Step for Generate {
         problems
     }
 
+    fn outlook(&self, prospects: &Prospects<'_>) -> Outlook {
+        let config = super::outlook::config(prospects, self.model.text());
+        let memory = config.map(|config| {
+            // a worker a thread, sequences of as many tokens as the context has room for
+            let threads = prospects.threads as u64;
+            generation(&config, threads, config.context as u64, threads)
+        });
+        match memory {
+            Ok(memory) => Outlook {
+                memory: Some(memory),
+                ..Outlook::default()
+            },
+            Err(unknown) => Outlook {
+                unknown: Some(unknown),
+                ..Outlook::default()
+            },
+        }
+    }
+
     fn key(&self, key: &mut Key) -> Result<(), KeyError> {
         let Self {
             model,
@@ -90,6 +112,7 @@ impl Step for Generate {
             .with_context(|| format!("cannot load the model `{}`", self.model.text()))?;
         let tokenizer = Tokenizer::load(folder)
             .with_context(|| format!("cannot load the tokenizer of the model `{}`", self.model.text()))?;
+        let writer = Writer::new(model);
         let eos = end_tokens(folder, &tokenizer)?;
         let template = Template::load(self.prompt.template.as_path())?;
         let rows = rows(context, &self.data)?;
@@ -97,7 +120,6 @@ impl Step for Generate {
             Some(examples) if self.prompt.shots > 0 => self::rows(context, examples)?,
             _ => Vec::new(),
         };
-        let ids = ids(&rows);
         let filters = self.sampling.filters();
         if self.sampling.greedy() && !filters.is_empty() {
             context.warn(format!(
@@ -107,8 +129,8 @@ impl Step for Generate {
             ));
         }
 
-        let (length, reserved) = (model.config().context, self.sampling.max_new_tokens);
-        let encoder = model.config().decoder_start().is_some();
+        let (length, reserved) = (writer.config().context, self.sampling.max_new_tokens);
+        let encoder = writer.config().decoder_start().is_some();
         anyhow::ensure!(
             !encoder || reserved < length, // a decoder's context holds its start and the new tokens
             "sampling.max_new_tokens is {reserved}, but the model's decoder sees {length} tokens, of which one begins \
@@ -128,65 +150,123 @@ impl Step for Generate {
             reserved: if encoder { 0 } else { reserved },
             encoder,
         };
-        let text = |tokens: &[u32]| tokenizer.decode(tokens);
-        let one = |index: usize| -> Result<Generation, GenerateError> {
-            let seed = context.seed().child("sample").child(index);
-            let prompt = prompter.prompt(&rows[index], seed.child("examples"))?;
-            let (cached, before) = Cached::start(&model, &prompt.tokens, self.sampling.max_new_tokens, &device)?;
-            let outputs = outputs(cached, &before, &self.sampling, &eos, &text, seed)?;
-            let mut alternatives = outputs.into_iter().map(Alternative::from);
-            let output = alternatives.next().expect("there is an output at least");
-            Ok(Generation {
-                id: ids[index].clone(),
-                prompt: prompt.text,
-                output: output.output,
-                references: prompt.references,
-                finish: output.finish,
-                prompt_tokens: prompt.tokens.len(),
-                output_tokens: output.output_tokens,
-                seed: seed.number(),
-                shots_used: prompt.shots_used,
-                logprobs: output.logprobs,
-                score: output.score,
-                alternatives: alternatives.collect(),
-                row: rows[index].clone(),
-            })
-        };
-
         let finished = Finished::open(&context.checkpoints)?;
         if !finished.is_empty() {
             context.info(format!("{} of {} rows were done before", finished.len(), rows.len()));
         }
-        let started = std::time::Instant::now();
-        let (done, written) = (AtomicU64::new(0), AtomicU64::new(0));
+        let work = Work {
+            context,
+            prompter,
+            rows: &rows,
+            ids: ids(&rows),
+            finished,
+            started: Instant::now(),
+            done: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+        };
+        let writing = Writing {
+            writer: &writer,
+            sampling: &self.sampling,
+            eos: &eos,
+            text: &|tokens: &[u32]| tokenizer.decode(tokens),
+        };
         let total = rows.len() as u64;
-        // a GPU works on one sequence at a time: tensors are made on one thread only
-        let threads = if context.device().is_cpu() { context.threads } else { 1 };
-        let indices: Vec<usize> = (0..rows.len()).collect();
-        let generations = each(&indices, threads, |&index| -> anyhow::Result<Generation> {
-            if context.stopping() {
-                return Err(Interrupted.into());
-            }
-            let generation = if let Some(earlier) = finished.get(index) {
-                earlier.clone()
-            } else {
-                let generation = one(index).map_err(|error| error.of_row(&ids[index]))?;
-                finished.keep(index, &generation)?;
-                written.fetch_add(generation.output_tokens as u64, Ordering::Relaxed);
-                generation
-            };
-            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-            let speed = written.load(Ordering::Relaxed) as f64 / started.elapsed().as_secs_f64();
-            context.progress(done, total, "rows", format!("{speed:.0} tok/s"));
-            Ok(generation)
-        })?;
+        let generations = write_rows(&work, rows.len(), &writing, context.threads)?;
 
         write(&context.out.join("generations.jsonl"), &generations)?;
         tell(context, &generations, self.prompt.shots);
-        let speed = written.into_inner() as f64 / started.elapsed().as_secs_f64();
+        let speed = work.speed();
         let values = [("tokens_per_second".to_owned(), json!(speed))];
         context.metric(total, values.into_iter().collect::<Map<_, _>>());
         Ok(())
+    }
+}
+
+/// The rows of a step while they are written.
+struct Work<'a> {
+    context: &'a Context,
+    prompter: Prompter<'a>,
+    rows: &'a [Row],
+    ids: Vec<String>,
+    /// Those that an earlier attempt has written.
+    finished: Finished,
+    started: Instant,
+    /// Rows that are done, and tokens that were written.
+    done: AtomicU64,
+    written: AtomicU64,
+}
+
+impl Work<'_> {
+    fn seed(&self, row: usize) -> Seed {
+        self.context.seed().child("sample").child(row)
+    }
+
+    /// Tokens a second.
+    fn speed(&self) -> f64 {
+        self.written.load(Ordering::Relaxed) as f64 / self.started.elapsed().as_secs_f64()
+    }
+
+    /// Counts a row that is done.
+    fn tell(&self) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        let speed = format!("{:.0} tok/s", self.speed());
+        self.context.progress(done, self.rows.len() as u64, "rows", speed);
+    }
+}
+
+impl Rows for Work<'_> {
+    type Kept = Prompted;
+    type Done = Generation;
+    type Error = anyhow::Error;
+
+    fn begin(&self, row: usize) -> anyhow::Result<Begun<Self>> {
+        if let Some(earlier) = self.finished.get(row) {
+            self.tell();
+            return Ok(Begun::Done(earlier.clone()));
+        }
+        let seed = self.seed(row);
+        let prompted = self.prompter.prompt(&self.rows[row], seed.child("examples"));
+        let prompted = prompted.map_err(|error| error.of_row(&self.ids[row]))?;
+        let tokens = prompted.tokens.clone();
+        Ok(Begun::Write(prompted, Prompt { tokens, seed }))
+    }
+
+    fn done(
+        &self,
+        row: usize,
+        prompt: Prompted,
+        outputs: Result<Vec<Output>, GenerateError>,
+    ) -> anyhow::Result<Generation> {
+        let outputs = outputs.map_err(|error| error.of_row(&self.ids[row]))?;
+        let mut alternatives = outputs.into_iter().map(Alternative::from);
+        let output = alternatives.next().expect("there is an output at least");
+        let generation = Generation {
+            id: self.ids[row].clone(),
+            prompt: prompt.text,
+            output: output.output,
+            references: prompt.references,
+            finish: output.finish,
+            prompt_tokens: prompt.tokens.len(),
+            output_tokens: output.output_tokens,
+            seed: self.seed(row).number(),
+            shots_used: prompt.shots_used,
+            logprobs: output.logprobs,
+            score: output.score,
+            alternatives: alternatives.collect(),
+            row: self.rows[row].clone(),
+        };
+        self.finished.keep(row, &generation)?;
+        self.written
+            .fetch_add(generation.output_tokens as u64, Ordering::Relaxed);
+        self.tell();
+        Ok(generation)
+    }
+
+    fn go_on(&self) -> anyhow::Result<()> {
+        match self.context.stopping() {
+            true => Err(Interrupted.into()),
+            false => Ok(()),
+        }
     }
 }
 

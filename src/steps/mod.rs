@@ -7,6 +7,7 @@ mod evaluate;
 mod finetune;
 mod generate;
 mod model;
+mod outlook;
 mod perplexity;
 mod pretrain;
 mod quantize;

@@ -6,11 +6,12 @@ use anyhow::Context as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::models::{Hub, HubError, HubModel, Import, ModelError};
+use crate::models::{Hub, HubError, HubModel, Import, ModelConfig, ModelError};
 use crate::step::{
-    ArtifactType, Context, FilePath, Input, Interrupted, Key, KeyError, Kind, Problem, Step, parse_as, schema_of,
+    ArtifactType, Context, FilePath, Input, Interrupted, Key, KeyError, Kind, Outlook, Problem, Prospects, Secret,
+    Step, parse_as, schema_of,
 };
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Tokenizer, tokenizer_file};
 
 /// The kind.
 pub const KIND: Kind = Kind {
@@ -24,7 +25,8 @@ pub const KIND: Kind = Kind {
 };
 
 /// Imports a model that was trained elsewhere, as Hugging Face stores models: `config.json`, weights
-/// and `tokenizer.json`. `docs/models.md` lists the architectures that load.
+/// and `tokenizer.json`, or the SentencePiece model (`spiece.model`, `tokenizer.model`) that older ones
+/// have, of which a `tokenizer.json` is made. `docs/models.md` lists the architectures that load.
 ///
 /// Weights may be safetensors or a `pytorch_model.bin` (read without executing its pickle), in one
 /// file or several with an index, in f32, f16 or bf16. They are held to the configuration (each
@@ -44,11 +46,10 @@ pub struct ImportModel {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     hub: Option<String>,
-    /// The name of the environment variable that holds an access token, for a model that is not public.
-    /// `HF_TOKEN` is used if it is set.
+    /// An access token for a model that is not public, as the environment variable that holds it:
+    /// `"${env.NAME}"`. Without this, `HF_TOKEN` is used if it is set. It is in no key, message or record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1))]
-    token: Option<String>,
+    token: Option<Secret>,
 }
 
 impl ImportModel {
@@ -57,15 +58,30 @@ impl ImportModel {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let token = match &self.token {
             None => variable("HF_TOKEN"),
-            Some(name) => Some(variable(name).with_context(|| {
-                format!("`token` names the environment variable {name}, which is not set: set it to an access token")
-            })?),
+            Some(secret) => Some(secret.reveal().context("`token`: set it to an access token")?),
         };
         Ok(Hub::from_environment(token))
     }
 }
 
 impl Step for ImportModel {
+    fn outlook(&self, _prospects: &Prospects<'_>) -> Outlook {
+        let Some(path) = &self.path else {
+            let unknown = "the shape of a model of a Hub is known once it is downloaded";
+            return Outlook {
+                unknown: Some(unknown.into()),
+                ..Outlook::default()
+            };
+        };
+        let config = Import::at(path.as_path()).and_then(|import| ModelConfig::load(import.dir()));
+        let config = config.ok();
+        Outlook {
+            vocabulary: config.as_ref().map(|config| config.vocab_size),
+            model: config.map(|config| config.to_json()),
+            ..Outlook::default()
+        }
+    }
+
     fn check(&self, _inputs: &[Input]) -> Vec<Problem> {
         let mut problems = Vec::new();
         match (&self.path, &self.hub) {
@@ -164,9 +180,11 @@ fn files_key(key: &mut Key, path: &Path) -> Result<(), KeyError> {
 }
 
 fn missing_tokenizer(dir: &Path) -> Option<Problem> {
-    let missing = !dir.join("tokenizer.json").is_file();
-    missing.then(|| {
-        let fact = format!("there is no tokenizer.json in {}", dir.display());
+    tokenizer_file(dir).is_none().then(|| {
+        let fact = format!(
+            "there is no tokenizer.json and no SentencePiece model in {}",
+            dir.display()
+        );
         Problem::at("path", fact)
             .help("save the tokenizer once with transformers: AutoTokenizer.from_pretrained(..).save_pretrained(..)")
     })
@@ -175,9 +193,13 @@ fn missing_tokenizer(dir: &Path) -> Option<Problem> {
 /// Holds the tokenizer to the model, and tells what was imported.
 fn finish(import: &Import, context: &Context) -> anyhow::Result<()> {
     let tokenizer = Tokenizer::load(import.dir()).context("cannot load the model's tokenizer")?;
-    if !context.out.join("tokenizer_config.json").is_file() {
+    if !["tokenizer.json", "tokenizer_config.json"]
+        .iter()
+        .all(|name| context.out.join(name).is_file())
+    {
         tokenizer.save(&context.out)?;
     }
+    keep_chat_template(&context.out)?;
     let config = crate::models::ModelConfig::load(&context.out)?;
     let (words, rows) = (tokenizer.vocab_size(), config.vocab_size);
     if words > rows {
@@ -194,6 +216,19 @@ fn finish(import: &Import, context: &Context) -> anyhow::Result<()> {
         config.layers,
         config.width,
     ));
+    Ok(())
+}
+
+/// Puts a `chat_template.jinja` into `tokenizer_config.json` as well, which goes along with the tokenizer into
+/// every model that is made from this one.
+fn keep_chat_template(out: &Path) -> anyhow::Result<()> {
+    let (template, config) = (out.join("chat_template.jinja"), out.join("tokenizer_config.json"));
+    if template.is_file() {
+        let text = std::fs::read_to_string(&template)?;
+        let mut json: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&std::fs::read(&config)?)?;
+        json.insert("chat_template".into(), text.into());
+        std::fs::write(&config, serde_json::to_string_pretty(&json)? + "\n")?;
+    }
     Ok(())
 }
 

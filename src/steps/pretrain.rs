@@ -3,12 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::outlook;
 use super::training::{Encoded, check_splits, finish, named_seed, taking};
 use crate::models::{Model, ModelSettings, SpecialIds};
 use crate::prompt::Template;
 use crate::step::{
-    ArtifactType, Context, Dataset, Derived, FilePath, Input, Key, KeyError, Kind, Needs, Problem, Ref, Step,
-    TokenizerOrModel, parse_as, schema_of,
+    ArtifactType, Context, Dataset, Derived, FilePath, Input, Key, KeyError, Kind, Needs, Outlook, Problem, Prospects,
+    Ref, Step, TokenizerOrModel, parse_as, schema_of,
 };
 use crate::tokenizer::Tokenizer;
 use crate::train::batches::{Reading, Source};
@@ -224,6 +225,40 @@ impl Step for Pretrain {
         problems.extend(self.train.problems());
         problems.extend(check_splits(self.data.text(), inputs));
         problems
+    }
+
+    fn outlook(&self, prospects: &Prospects<'_>) -> Outlook {
+        let vocabulary = outlook::vocabulary(prospects, self.tokenizer.text());
+        let config = vocabulary.map(|vocabulary| {
+            // hidden spans may need a hundred tokens more, which only the tokenizer tells
+            let sentinels = if self.objective == Objective::SpanCorruption {
+                SENTINELS as usize
+            } else {
+                0
+            };
+            self.model.config(vocabulary + sentinels, SpecialIds::default())
+        });
+        outlook::of_model(config, |config| {
+            let (length, reading) = (config.context, Reading::of_config(config));
+            let hidden = |hiding: &Hiding| {
+                let window = Objectives::window(hiding, reading, length);
+                (self.train.sequences(window), Objectives::sides(hiding, reading, window))
+            };
+            let (sequences, sides) = match self.objective {
+                Objective::Causal => (self.train.sequences(length), [0, length]),
+                Objective::Prefix => hidden(&Hiding::Continuation),
+                Objective::SpanCorruption => hidden(&Hiding::Spans {
+                    spans: self.spans.unwrap_or_default(),
+                    sentinels: Vec::new(),
+                }),
+                Objective::Sequences => {
+                    let tokenizer = Some(self.tokenizer.text());
+                    let (both, sides) = outlook::longest(prospects, config, tokenizer, Overlong::Error);
+                    (self.train.sequences(both), sides)
+                }
+            };
+            outlook::shape(prospects, self.data.text(), &self.train, sequences, sides)
+        })
     }
 
     fn key(&self, key: &mut Key<'_>) -> Result<(), KeyError> {

@@ -5,7 +5,9 @@ use serde::Deserialize;
 use serde_json::{Map, json};
 
 use crate::quantize::{Format, Granularity, quantize};
-use crate::step::{ArtifactType, Context, Key, KeyError, Kind, Model, Problem, Ref, Step, parse_as, schema_of};
+use crate::step::{
+    ArtifactType, Context, Key, KeyError, Kind, Model, Outlook, Problem, Prospects, Ref, Step, parse_as, schema_of,
+};
 
 /// The kind.
 pub const KIND: Kind = Kind {
@@ -40,6 +42,15 @@ impl Step for Quantize {
                 vec![problem.help("leave it out, or set format: int8")]
             }
             _ => Vec::new(),
+        }
+    }
+
+    fn outlook(&self, prospects: &Prospects<'_>) -> Outlook {
+        let config = super::outlook::config(prospects, self.model.text()).ok();
+        Outlook {
+            vocabulary: config.as_ref().map(|config| config.vocab_size),
+            model: config.map(|config| config.to_json()),
+            ..Outlook::default()
         }
     }
 

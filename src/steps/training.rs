@@ -16,7 +16,7 @@ use crate::train::{Outcome, TrainError, thousands};
 /// The split that is learned from, when there are several.
 const TRAIN: &str = "train";
 /// The split by which the best weights are chosen.
-const VALIDATION: &str = "validation";
+pub(super) const VALIDATION: &str = "validation";
 
 /// The token files of a training.
 pub(super) struct Encoded {

@@ -1,5 +1,6 @@
 //! GPT-2's spelling of bytes as printable characters, which byte-level vocabularies are written in.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 /// The character for each byte: itself where that is printable Latin-1, else one from U+0100 on.
@@ -21,6 +22,12 @@ pub(super) static CHARACTERS: LazyLock<[char; 256]> = LazyLock::new(|| {
 /// Bytes spelled as characters.
 pub(super) fn spell(bytes: &[u8]) -> String {
     bytes.iter().map(|&byte| CHARACTERS[usize::from(byte)]).collect()
+}
+
+/// The bytes that characters spell; `None` if one of them spells none.
+pub(super) fn unspell(text: &str) -> Option<Vec<u8>> {
+    static BYTES: LazyLock<BTreeMap<char, u8>> = LazyLock::new(|| CHARACTERS.iter().copied().zip(0..=255).collect());
+    text.chars().map(|character| BYTES.get(&character).copied()).collect()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use tokenizers::{NormalizedString, Normalizer};
 use super::fast::Fast;
 use super::source::{CONFIG, Source, TOKENIZER, tokenizer_file};
 use super::special::declared;
+use super::spelling::Spelling;
 use super::{SpecialTokens, TokenizerError, Vocabulary, base64, sentencepiece};
 
 /// A tokenizer in use: text to tokens and back.
@@ -25,6 +26,7 @@ pub struct Tokenizer {
     prefix: Vec<u32>,
     suffix: Vec<u32>,
     vocab_size: usize,
+    spelling: Spelling,
 }
 
 impl Tokenizer {
@@ -117,6 +119,7 @@ impl Tokenizer {
             prefix,
             suffix,
             vocab_size,
+            spelling: Spelling::of(&value),
         })
     }
 
@@ -260,6 +263,24 @@ impl Tokenizer {
     /// A token's spelling in the vocabulary.
     pub fn token(&self, id: u32) -> Option<String> {
         self.inner.id_to_token(id)
+    }
+
+    /// The bytes of text that a token stands for (before what a decoder drops at the beginning of a text).
+    pub fn bytes_of(&self, id: u32) -> Option<Vec<u8>> {
+        let token = self.token(id)?;
+        Some(if self.is_special(id) {
+            token.into_bytes()
+        } else {
+            self.spelling.undo(&token)
+        })
+    }
+
+    /// Whether a token is no text, but a mark that decoding leaves out.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.inner
+            .get_added_tokens_decoder()
+            .get(&id)
+            .is_some_and(|token| token.special)
     }
 }
 

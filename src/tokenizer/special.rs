@@ -20,10 +20,22 @@ pub struct SpecialTokens {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub pad: Option<String>,
-    /// Stands for what the vocabulary does not have (`char` only: bytes are never unknown).
+    /// Stands for what the vocabulary does not have (not for `bpe` and `byte`: bytes are never unknown).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub unk: Option<String>,
+    /// Begins what BERT reads: `[CLS]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub cls: Option<String>,
+    /// Ends a part of what BERT reads: `[SEP]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub sep: Option<String>,
+    /// Stands for what is to be guessed: `[MASK]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub mask: Option<String>,
 }
 
 impl SpecialTokens {
@@ -35,14 +47,48 @@ impl SpecialTokens {
         }
     }
 
+    /// Those of T5: `<pad>`, `</s>`, `<unk>`.
+    pub(super) fn t5() -> Self {
+        Self {
+            eos: Some("</s>".into()),
+            pad: Some("<pad>".into()),
+            unk: Some("<unk>".into()),
+            ..Self::default()
+        }
+    }
+
+    /// Those of BERT, whose `[SEP]` ends a document as well.
+    pub(super) fn bert() -> Self {
+        Self {
+            eos: Some("[SEP]".into()),
+            pad: Some("[PAD]".into()),
+            unk: Some("[UNK]".into()),
+            cls: Some("[CLS]".into()),
+            sep: Some("[SEP]".into()),
+            mask: Some("[MASK]".into()),
+            ..Self::default()
+        }
+    }
+
     /// The roles by the names that `tokenizer_config.json` has for them, and their tokens.
     pub(super) fn roles(&self) -> Vec<(&'static str, &str)> {
-        let Self { eos, bos, pad, unk } = self;
+        let Self {
+            eos,
+            bos,
+            pad,
+            unk,
+            cls,
+            sep,
+            mask,
+        } = self;
         let all = [
             ("bos_token", bos),
             ("eos_token", eos),
             ("unk_token", unk),
             ("pad_token", pad),
+            ("cls_token", cls),
+            ("sep_token", sep),
+            ("mask_token", mask),
         ];
         all.into_iter()
             .filter_map(|(role, token)| token.as_deref().map(|token| (role, token)))

@@ -86,7 +86,7 @@ impl Vocabulary {
     }
 
     /// The vocabulary that tiktoken calls so.
-    pub(super) fn named(name: &str) -> Option<Self> {
+    pub fn named(name: &str) -> Option<Self> {
         serde_json::from_value(name.into()).ok()
     }
 

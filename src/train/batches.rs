@@ -50,7 +50,12 @@ pub enum Reading {
 impl Reading {
     /// How a model reads.
     pub fn of(model: &crate::models::Model) -> Self {
-        match model.config().decoder_start() {
+        Self::of_config(model.config())
+    }
+
+    /// How a model of this description reads.
+    pub fn of_config(config: &crate::models::ModelConfig) -> Self {
+        match config.decoder_start() {
             Some(start) => Self::Encoder { start },
             None => Self::OneSequence,
         }

@@ -7,6 +7,9 @@ use crate::step::Interrupted;
 /// What can end a training or an evaluation.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
+    /// A precision that the device does not have.
+    #[error("`precision: bf16` is for the CPU: leave it out, or give the step `resources: {{gpus: 0}}`")]
+    Precision,
     /// Stopped on request; a checkpoint is there.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),

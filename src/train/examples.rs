@@ -143,6 +143,22 @@ impl<'a> Examples<'a> {
         (0..self.len()).map(|index| self.length(index)).max().unwrap_or(0)
     }
 
+    /// The longest that an encoder reads (0 without one), and the longest that a decoder does.
+    pub fn sides(&self) -> [usize; 2] {
+        let side = |index: usize| {
+            let [start, answer, end] = self.ranges[index];
+            match self.taking.reading {
+                Reading::OneSequence => [0, end - start - 1],
+                Reading::Encoder { .. } => [answer - start + self.taking.suffix.len(), end - answer],
+            }
+        };
+        (0..self.len())
+            .map(side)
+            .fold([0, 0], |[source, target], [one, other]| {
+                [source.max(one), target.max(other)]
+            })
+    }
+
     fn length(&self, index: usize) -> usize {
         let [start, _, end] = self.ranges[index];
         match self.taking.reading {

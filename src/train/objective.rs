@@ -108,6 +108,24 @@ impl<'a> Objectives<'a> {
         (2..=context).rev().find(fits).unwrap_or(2)
     }
 
+    /// What an encoder reads of a window of `length` tokens (0 without one), and what a decoder does.
+    pub fn sides(hiding: &Hiding, reading: Reading, length: usize) -> [usize; 2] {
+        let [source, target] = match hiding {
+            // a place is drawn for each window: of many, one is near each end
+            Hiding::Continuation => [length; 2],
+            Hiding::Spans { spans, .. } => {
+                let hidden = (length as f64 * spans.density).round() as usize;
+                let pieces = (hidden as f64 / spans.mean_length).round() as usize;
+                [length.saturating_sub(hidden) + pieces + 1, hidden + pieces + 2]
+            }
+        };
+        match (reading, hiding) {
+            (Reading::Encoder { .. }, _) => [source, target],
+            (Reading::OneSequence, Hiding::Continuation) => [0, length],
+            (Reading::OneSequence, Hiding::Spans { .. }) => [0, source + target],
+        }
+    }
+
     /// Tokens that a window has in a batch, at most.
     pub fn longest(&self) -> usize {
         self.windows.context()

@@ -102,6 +102,7 @@ struct Training<'a> {
 
 impl Training<'_> {
     fn start(mut task: Task<'_>) -> Result<Training<'_>, TrainError> {
+        precision_is_had(&task)?;
         let plan = task.settings.plan(task.source.updates_an_epoch(), task.learning_rate);
         let mut optimizer = AdamW::new(&task.model, task.settings, task.place);
         let folder = &task.context.checkpoints;
@@ -142,7 +143,9 @@ impl Training<'_> {
             let (inputs, targets) = batch.tensors(&device);
             let smoothing = self.task.settings.label_smoothing;
             let dropout = Some(dropout.child(index));
+            let precision = self.task.settings.precision.of_products().enter();
             let summed = self.task.model.smoothed_loss(inputs, targets, smoothing, dropout);
+            drop(precision);
             // a share of the whole update's mean: micro-batches of unequal size weigh by their tokens
             let share = summed.div_scalar(counted as f64);
             drop(forward);
@@ -268,6 +271,21 @@ impl Training<'_> {
             tokens_per_second: self.pace.average(),
         }
     }
+}
+
+/// Whether the device computes in the precision that is asked for; a warning where that is slow.
+fn precision_is_had(task: &Task<'_>) -> Result<(), TrainError> {
+    let precision = task.settings.precision.of_products();
+    if precision != crate::kernels::Precision::F32 && task.place == Place::Device {
+        return Err(TrainError::Precision);
+    }
+    if !precision.is_native() {
+        task.context.warn(
+            "this processor has no AVX512_BF16: products are rounded to bf16 and computed in f32, which is slower than \
+             `precision: f32`",
+        );
+    }
+    Ok(())
 }
 
 /// Lets a model's weights collect gradients, or compute without remembering how.

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::schedule::{Schedule, ScheduleKind};
+use crate::kernels;
 use crate::step::{Key, Problem};
 
 /// How a model is trained: AdamW over micro-batches, with a schedule, evaluations and checkpoints.
@@ -70,7 +71,7 @@ pub struct TrainSettings {
     /// minute. It does not change the result.
     #[schemars(range(min = 1))]
     pub checkpoint_every: Option<u64>,
-    /// The number format of weights and arithmetic.
+    /// The number format of arithmetic. Weights, gradients and the optimizer's moments are f32 in both.
     #[serde(default)]
     pub precision: Precision,
 }
@@ -82,6 +83,20 @@ pub enum Precision {
     /// 32-bit floating point.
     #[default]
     F32,
+    /// The products with weights take bf16 factors, which are rounded from f32, and sum in f32: faster on
+    /// a CPU with AVX512_BF16, slower on one without. Attention, norms and the loss stay f32. On the CPU
+    /// only.
+    Bf16,
+}
+
+impl Precision {
+    /// How products are computed.
+    pub fn of_products(self) -> kernels::Precision {
+        match self {
+            Self::F32 => kernels::Precision::F32,
+            Self::Bf16 => kernels::Precision::Bf16,
+        }
+    }
 }
 
 fn one() -> usize {
@@ -332,6 +347,7 @@ mod tests {
             serde_json::json!({"updates": 10, "clip": 3}),
             serde_json::json!({"updates": 10, "label_smoothing": 0.1}),
             serde_json::json!({"updates": 10, "evaluate_every": 3}),
+            serde_json::json!({"updates": 10, "precision": "bf16"}),
         ];
         for change in changes {
             assert_ne!(plain, fields(change.clone()), "{change}");

@@ -5,6 +5,7 @@ mod bombs;
 #[cfg(target_os = "linux")]
 mod campaign;
 mod careless;
+mod chat;
 mod complaints;
 mod courses;
 mod diagnostics;
@@ -14,6 +15,7 @@ mod faults;
 mod fuzz;
 mod gpu;
 mod imports;
+mod inspect;
 mod key_lines;
 mod keys;
 mod language;
@@ -30,5 +32,6 @@ mod shipped;
 mod support;
 #[cfg(target_os = "linux")]
 mod terminals;
+mod tokenize;
 #[cfg(target_os = "linux")]
 mod workers;

@@ -308,16 +308,24 @@ fn a_packed_run_gives_the_same_digests_elsewhere() {
     }
 
     // without the data: they are asked for, checked, and then it runs
-    ok(&sandbox, &["pack", "last", "small.tar"]);
-    std::fs::copy(sandbox.path().join("small.tar"), elsewhere.path().join("small.tar")).unwrap();
-    let absent = repro(&["repro", "small.tar"]);
+    ok(&sandbox, &["pack", "last", "small.tar.zst"]);
+    std::fs::copy(
+        sandbox.path().join("small.tar.zst"),
+        elsewhere.path().join("small.tar.zst"),
+    )
+    .unwrap();
+    let absent = repro(&["repro", "small.tar.zst"]);
     assert_eq!(absent.code, Some(2), "{}", absent.out);
     assert!(absent.err.contains("rows.jsonl is not there"), "{}", absent.err);
     assert!(!elsewhere.path().join("small").exists());
+    ok(&sandbox, &["pack", "last", "plain.tar"]);
+    let plain = sandbox.path().join("plain.tar");
+    let plain = repro(&["repro", plain.to_str().unwrap(), "--into", "plain"]);
+    assert!(plain.err.contains("rows.jsonl is not there"), "{}", plain.err);
     std::fs::create_dir(elsewhere.path().join("small")).unwrap();
     let mut rows = bytes("rows.jsonl");
     std::fs::write(elsewhere.path().join("small/rows.jsonl"), &rows[1..]).unwrap();
-    let tampered = repro(&["repro", "small.tar"]);
+    let tampered = repro(&["repro", "small.tar.zst"]);
     assert_eq!(tampered.code, Some(2), "{}", tampered.out);
     assert!(
         tampered.err.contains("rows.jsonl is not what the run read"),
@@ -326,7 +334,7 @@ fn a_packed_run_gives_the_same_digests_elsewhere() {
     );
     std::fs::write(elsewhere.path().join("small/rows.jsonl"), &rows).unwrap();
     std::fs::write(elsewhere.path().join("small/other"), "").unwrap();
-    assert!(repro(&["repro", "small.tar"]).err.contains("holds other"));
+    assert!(repro(&["repro", "small.tar.zst"]).err.contains("holds other"));
 
     // what changed since the run cannot be packed as it
     rows.push(b'\n');

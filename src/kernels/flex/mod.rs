@@ -6,7 +6,10 @@
 //! fixed order, so that results do not depend on the number of threads.
 
 mod array;
+#[cfg(target_arch = "x86_64")]
+mod bf16;
 mod panels;
+mod precision;
 mod product;
 mod simd;
 mod tile;
@@ -15,6 +18,8 @@ pub(super) use tile::PANEL;
 
 pub(super) use array::{Array, Shared, buffer};
 pub(super) use panels::{Panels, copy as copy_panel};
+pub(super) use precision::product_in;
+pub use precision::{Entered, Precision};
 pub(super) use product::{
     Block, Matrix, Plus, Right, Target, multiply, product, product_with, transposed_product_into,
 };

@@ -35,7 +35,7 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    fn holds(&self, rows: usize, columns: usize) -> bool {
+    pub(super) fn holds(&self, rows: usize, columns: usize) -> bool {
         rows * columns == 0 || (rows - 1) * self.row + (columns - 1) * self.column < self.values.len()
     }
 

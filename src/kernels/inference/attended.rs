@@ -2,7 +2,7 @@
 
 use super::lanes::{Lanes, Line, by_lanes};
 use crate::kernels::Heads;
-use crate::kernels::flex::{exp, largest, sum, vectorized};
+use crate::kernels::flex::{exp, vectorized};
 
 /// Keys and values of one layer for one sequence, in buffers of a fixed capacity.
 ///
@@ -112,10 +112,14 @@ impl Attended {
             let keys = &self.keys[head / group * of_keys..][..of_keys];
             let values = &self.values[head / group * of_values..][..of_values];
             score(scores, &queries[of_head.clone()], keys, seen.div_ceil(16));
-            let bias = attention
-                .bias
-                .map(|terms| &terms.table[head * terms.columns + terms.start..][..seen]);
-            let total = probabilities(&mut scores[..seen], attention.scale, bias);
+            let mut scale = attention.scale;
+            if let Some(terms) = attention.bias {
+                let bias = &terms.table[head * terms.columns + terms.start..][..seen];
+                add_bias(scores, scale, bias);
+                scale = 1.0;
+            }
+            scores[seen..].fill(f32::NEG_INFINITY);
+            let total = exponentials(scores, scale);
             mix(&mut out[of_head], &scores[..seen], values, 1.0 / total);
         }
     }
@@ -179,16 +183,6 @@ fn score_some<L: Lanes, const B: usize>(scores: &mut [f32], query: &[f32], keys:
     }
 }
 
-/// Scores to the exponentials of their distances from the largest; gives their sum.
-fn probabilities(scores: &mut [f32], scale: f32, bias: Option<&[f32]>) -> f32 {
-    if let Some(bias) = bias {
-        add_bias(scores, scale, bias);
-        exponentials(scores, 1.0)
-    } else {
-        exponentials(scores, scale)
-    }
-}
-
 vectorized! {
     fn add_bias(scores: &mut [f32], scale: f32, bias: &[f32]) {
         for (score, bias) in scores.iter_mut().zip(bias) {
@@ -198,14 +192,39 @@ vectorized! {
 }
 
 vectorized! {
+    /// Scores, sixteen a block, to the exponentials of their distances from the largest; gives their sum. The
+    /// scale is above 0, so that the largest product has the largest score.
     fn exponentials(scores: &mut [f32], scale: f32) -> f32 {
-        // the scale is above 0: the largest product has the largest score
-        let most = largest(scores);
-        for score in scores.iter_mut() {
-            *score = exp((*score - most) * scale);
+        let (blocks, _) = scores.as_chunks_mut::<16>();
+        let mut most = [f32::NEG_INFINITY; 16];
+        for block in blocks.iter() {
+            for lane in 0..16 {
+                most[lane] = if block[lane] > most[lane] { block[lane] } else { most[lane] };
+            }
         }
-        sum(scores, |x| x)
+        let most = across(most, f32::max);
+        let mut sums = [0.0f32; 16];
+        for block in blocks {
+            for lane in 0..16 {
+                block[lane] = exp((block[lane] - most) * scale);
+                sums[lane] += block[lane];
+            }
+        }
+        across(sums, |a, b| a + b)
     }
+}
+
+/// Sixteen values into one, by halves.
+#[inline(always)]
+fn across(mut lanes: [f32; 16], join: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut width = 8;
+    while width > 0 {
+        for lane in 0..width {
+            lanes[lane] = join(lanes[lane], lanes[lane + width]);
+        }
+        width /= 2;
+    }
+    lanes[0]
 }
 
 by_lanes! {

@@ -9,6 +9,7 @@
 
 mod attended;
 mod lanes;
+pub mod logits;
 mod panels;
 pub mod rows;
 

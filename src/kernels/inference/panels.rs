@@ -91,6 +91,11 @@ impl Panels {
         self.outputs
     }
 
+    /// The bytes of its weights.
+    pub fn bytes(&self) -> usize {
+        size_of_val(self.lines.as_slice())
+    }
+
     /// Copies what leads to one output: a row of an embedding that is also the output layer.
     pub fn row(&self, output: usize, into: &mut [f32]) {
         let (start, step, lane) = self.at(output);

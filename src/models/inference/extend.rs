@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::workspace::{Row, Workspace, room};
-use super::{Embedding, Recurrent, Sequence, Stack};
+use super::{Block, Embedding, Recurrent, RecurrentBlock, Sequence, Stack};
 use crate::kernels::inference::{Attended, Panels, Target, rows};
 use crate::models::ModelConfig;
 
@@ -63,23 +63,43 @@ impl Inference {
     /// # Panics
     /// When a model with an encoder is given no source, or one without is.
     pub fn sequence(&self, capacity: usize, source: &[u32], work: &mut Workspace) -> Sequence {
-        assert_eq!(
-            self.network.encoder.is_some(),
-            !source.is_empty(),
-            "a source is for an encoder"
-        );
+        let source = self.source(source, work);
         match &self.network.decoder {
-            Decoder::Attention(stack) => {
-                let source = match &self.network.encoder {
-                    Some(encoder) => self.read(encoder, stack, source, work),
-                    None => [].into(),
-                };
-                Sequence::attention(stack.blocks.len(), stack.heads, capacity, source)
-            }
+            Decoder::Attention(stack) => Sequence::attention(stack.blocks.len(), stack.heads, capacity, source),
             Decoder::Recurrent(recurrent) => {
                 Sequence::recurrent(recurrent.blocks.len(), recurrent.cell, self.config.width, capacity)
             }
         }
+    }
+
+    /// The same in the memory of one that is no longer needed.
+    ///
+    /// # Panics
+    /// As [`Self::sequence`].
+    pub fn restart(&self, sequence: &mut Sequence, source: &[u32], work: &mut Workspace) {
+        let source = self.source(source, work);
+        sequence.restart(source);
+    }
+
+    /// The keys and values of a source, if there is one.
+    fn source(&self, source: &[u32], work: &mut Workspace) -> Arc<[Attended]> {
+        match (&self.network.encoder, &self.network.decoder) {
+            (Some(encoder), Decoder::Attention(stack)) if !source.is_empty() => self.read(encoder, stack, source, work),
+            (None, _) if source.is_empty() => [].into(),
+            _ => panic!("a source is for an encoder"),
+        }
+    }
+
+    /// The bytes of the weights that each pass reads.
+    pub fn weight_bytes(&self) -> usize {
+        let layers: usize = match &self.network.decoder {
+            Decoder::Attention(stack) => stack.blocks.iter().map(Block::bytes).sum(),
+            Decoder::Recurrent(recurrent) => {
+                let bytes = |block: &RecurrentBlock| block.input.bytes() + block.recurrent.bytes();
+                recurrent.blocks.iter().map(bytes).sum()
+            }
+        };
+        layers + self.network.output.bytes()
     }
 
     /// The bytes of a sequence of so many tokens, its source not counted.

@@ -23,4 +23,6 @@ pub(super) use parts::{Block, Cross, Mlp, Norm};
 pub(super) use recurrent::{Recurrent, RecurrentBlock};
 pub use sequence::Sequence;
 pub(super) use stack::{Order, Positions, Stack};
-pub use workspace::Workspace;
+pub use workspace::{PIECE, SIDE_BY_SIDE, Workspace, room_for_sequences};
+
+pub use crate::kernels::inference::logits;

@@ -48,6 +48,18 @@ pub(in crate::models) struct Block {
     pub(in crate::models) mlp: Mlp,
 }
 
+impl Block {
+    /// The bytes of the weights that a token needs.
+    pub(super) fn bytes(&self) -> usize {
+        let cross = self
+            .cross
+            .as_ref()
+            .map_or(0, |cross| cross.queries.bytes() + cross.out.bytes());
+        let mlp = self.mlp.inner.bytes() + self.mlp.out.bytes();
+        self.attention_in.bytes() + self.attention_out.bytes() + cross + mlp
+    }
+}
+
 /// Attention to what an encoder read.
 #[derive(Clone, Debug)]
 pub(in crate::models) struct Cross {

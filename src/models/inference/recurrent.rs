@@ -30,35 +30,34 @@ impl Recurrent {
             normal,
             packed,
             inner,
+            starts,
+            going,
             ..
         } = work;
         let gates = self.cell.gates() * width;
         let count = rows.len();
         let x = room(x, count * width);
-        // rows of a feed follow each other
-        let starts: Vec<usize> = feeds
-            .iter()
-            .scan(0, |next, feed| {
-                let start = *next;
-                *next += feed.tokens.len();
-                Some(start)
-            })
-            .collect();
+        // the rows of a feed follow each other
+        starts.clear();
+        starts.extend(feeds.iter().scan(0, |next, feed| {
+            let start = *next;
+            *next += feed.tokens.len();
+            Some(start)
+        }));
         let longest = feeds.iter().map(|feed| feed.tokens.len()).max().unwrap_or(0);
         for (layer, block) in self.blocks.iter().enumerate() {
             let projected = room(packed, count * gates);
             block.input.multiply(x, projected, Target::Replace);
             for step in 0..longest {
-                let going: Vec<usize> = (0..feeds.len())
-                    .filter(|&feed| step < feeds[feed].tokens.len())
-                    .collect();
+                going.clear();
+                going.extend((0..feeds.len()).filter(|&feed| step < feeds[feed].tokens.len()));
                 let hidden = room(normal, going.len() * width);
-                for (hidden, &feed) in hidden.chunks_exact_mut(width).zip(&going) {
+                for (hidden, &feed) in hidden.chunks_exact_mut(width).zip(going.iter()) {
                     hidden.copy_from_slice(state(feeds, feed, layer).0);
                 }
                 let recurrent = room(inner, going.len() * gates);
                 block.recurrent.multiply(hidden, recurrent, Target::Replace);
-                for (recurrent, &feed) in recurrent.chunks_exact_mut(gates).zip(&going) {
+                for (recurrent, &feed) in recurrent.chunks_exact_mut(gates).zip(going.iter()) {
                     let row = starts[feed] + step;
                     let projected = &mut projected[row * gates..][..gates];
                     let (hidden, memory) = state(feeds, feed, layer);

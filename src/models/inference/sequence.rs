@@ -55,6 +55,21 @@ impl Sequence {
         }
     }
 
+    /// Forgets what was read; it may then follow another source.
+    pub(super) fn restart(&mut self, source: Arc<[Attended]>) {
+        for layer in &mut self.layers {
+            match layer {
+                Kept::Attention(attended) => attended.truncate(0),
+                Kept::Recurrent { hidden, memory } => {
+                    hidden.fill(0.0);
+                    memory.fill(0.0);
+                }
+            }
+        }
+        self.source = source;
+        self.length = 0;
+    }
+
     /// Tokens read so far (of a decoder: its own).
     pub fn length(&self) -> usize {
         self.length

@@ -201,5 +201,8 @@ fn a_copy_goes_on_by_itself() {
         let mut third = inference.sequence(40, &source, &mut work);
         let whole = [tokens(18, 2), vec![9]].concat();
         assert_eq!(logits(&inference, &mut third, &whole, &mut work), other, "{settings}");
+        // as does a sequence in the memory of another
+        inference.restart(&mut first, &source, &mut work);
+        assert_eq!(logits(&inference, &mut first, &whole, &mut work), other, "{settings}");
     }
 }

@@ -2,6 +2,19 @@
 
 use rayon::prelude::*;
 
+/// The most sequences that a worker writes side by side.
+pub const SIDE_BY_SIDE: usize = 64;
+
+/// Tokens of prompts that it reads in one pass beside them.
+pub const PIECE: usize = 128;
+
+/// What the sequences of all workers may hold, in bytes, beside a model of so many: one sequence each they
+/// may hold always.
+pub fn room_for_sequences(weights: usize) -> usize {
+    const LEAST: usize = 512 << 20;
+    LEAST.max(weights / 2)
+}
+
 /// Buffers for passes, which grow to the largest and are then reused: a worker has one.
 #[derive(Debug, Default)]
 pub struct Workspace {
@@ -17,6 +30,9 @@ pub struct Workspace {
     pub(super) inner: Vec<f32>,
     pub(super) gated: Vec<f32>,
     pub(super) scores: Vec<f32>,
+    /// Of recurrent layers: the first row of each sequence, and the sequences that go on.
+    pub(super) starts: Vec<usize>,
+    pub(super) going: Vec<usize>,
     /// `[wanted, width]` and `[wanted, vocabulary]`
     pub(super) last: Vec<f32>,
     pub(super) logits: Vec<f32>,
@@ -30,6 +46,13 @@ pub(super) struct Row {
     /// Its place in the sequence.
     pub(super) position: usize,
     pub(super) token: u32,
+}
+
+impl Clone for Workspace {
+    /// Empty buffers: what is in them is of no use to another.
+    fn clone(&self) -> Self {
+        Self::new()
+    }
 }
 
 impl Workspace {

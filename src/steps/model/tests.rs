@@ -59,6 +59,9 @@ fn one_source_is_named() {
     assert_eq!(paths(json!({})), [""]);
     assert_eq!(paths(json!({"path": "/none", "hub": "a/b"})), [""]);
     assert_eq!(paths(json!({"hub": "a/b/c"})), ["hub"]);
-    assert!(paths(json!({"hub": "a/b@v1", "token": "MY_TOKEN"})).is_empty());
-    assert_eq!(paths(json!({"path": "/none", "token": "MY_TOKEN"})), ["path", "token"]);
+    assert!(paths(json!({"hub": "a/b@v1", "token": "${env.MY_TOKEN}"})).is_empty());
+    assert_eq!(
+        paths(json!({"path": "/none", "token": "${env.MY_TOKEN}"})),
+        ["path", "token"]
+    );
 }

@@ -175,3 +175,20 @@ fn a_loss_that_is_no_number_ends_the_training_with_advice() {
         "{text}"
     );
 }
+
+#[test]
+fn bf16_learns_what_f32_learns_by_other_numbers() {
+    let outcome = |precision: &str| {
+        let settings = settings(
+            json!({"updates": 120, "batch_size": 8, "learning_rate": 1e-2, "warmup": 5,
+            "precision": precision}),
+        );
+        train(&settings, model("llama", 0.0), Place::Host).unwrap()
+    };
+    let (f32, bf16) = (outcome("f32"), outcome("bf16"));
+    assert!(distance(&f32, &bf16) > 1e-4, "bf16 rounds");
+    let best = |outcome: &Outcome| outcome.summary.best_validation_loss.unwrap();
+    assert!(best(&bf16) < 0.2, "{} beside {}", best(&bf16), best(&f32));
+    let again = outcome("bf16");
+    assert_eq!(distance(&bf16, &again), 0.0);
+}

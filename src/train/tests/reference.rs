@@ -26,6 +26,33 @@ fn ids(value: &Value) -> Vec<Vec<i32>> {
     serde_json::from_value(value.clone()).unwrap()
 }
 
+/// The same five losses by PyTorch 2.x in f64 (`benches/peers/training/exact.py`), for the models on which
+/// f32 does not settle them.
+///
+/// Adam's first update of a weight is the sign of its gradient, however small. The T5s attend without
+/// scaling over random weights, and their gradient's norm (24 and 169) is clipped to 1: a few weights
+/// have gradients near 1e-7, whose signs are the rounding's, and each moves the weight by the whole
+/// learning rate. PyTorch in f32 on another machine is 2.2e-3 away from the fixture of FLAN-T5.
+fn exact(name: &str) -> Option<[f64; 5]> {
+    match name {
+        "tiny-t5" => Some([
+            5.315_903_247,
+            4.620_235_221,
+            4.132_870_509,
+            3.812_363_982,
+            3.580_633_395,
+        ]),
+        "tiny-flan-t5" => Some([
+            13.458_179_351,
+            11.032_320_309,
+            9.007_771_037,
+            7.087_276_539,
+            5.620_868_639,
+        ]),
+        _ => None,
+    }
+}
+
 #[test]
 fn five_updates_lose_what_pytorch_loses() {
     for name in [
@@ -86,15 +113,15 @@ fn five_updates_lose_what_pytorch_loses() {
             let metrics = outcome.unwrap().metrics;
             let losses = metrics.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
             let losses: Vec<f64> = losses.map(|line| line["train_loss"].as_f64().unwrap()).collect();
-            // The T5s are ill-conditioned (unscaled attention over random weights): the same script on
-            // another machine's PyTorch is 2.2e-3 away from the fixture, and 1.3e-3 from its own f64.
-            let tolerance = match reading {
-                Reading::OneSequence => 2e-5,
-                Reading::Encoder { .. } => 5e-3 * expected[0],
+            // Where the exact losses are known, they are what ours are held to; the fixture's own are as
+            // far from them as its machine's rounding.
+            let (expected, tolerance) = match exact(name) {
+                Some(exact) => (exact.to_vec(), 1e-3),
+                None => (expected.clone(), 1e-5),
             };
             for (ours, theirs) in losses.iter().zip(&expected) {
                 assert!(
-                    (ours - theirs).abs() < tolerance,
+                    (ours / theirs - 1.0).abs() < tolerance,
                     "{name}, {place:?}: {losses:?}, PyTorch {expected:?}"
                 );
             }
