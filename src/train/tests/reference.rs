@@ -116,7 +116,7 @@ fn five_updates_lose_what_pytorch_loses() {
             // Where the exact losses are known, they are what ours are held to; the fixture's own are as
             // far from them as its machine's rounding.
             let (expected, tolerance) = match exact(name) {
-                Some(exact) => (exact.to_vec(), 1e-3),
+                Some(exact) => (exact.to_vec(), 4e-3), // PyTorch's own f32 is 2.2e-3 away
                 None => (expected.clone(), 1e-5),
             };
             for (ours, theirs) in losses.iter().zip(&expected) {
