@@ -2,15 +2,13 @@
 //!
 //! `cargo bench --bench training -- NAME ROUND_UPDATES` trains the configuration `NAME` on random
 //! tokens through the same loop as a pipeline does and prints tokens a second and the peak of
-//! resident memory beside the predicted one. Settings of `train:` may follow: `precision=bf16`.
-//! `benches/peers/training/compare.py` runs it in turn with PyTorch.
+//! resident memory. `benches/peers/training/compare.py` runs it in turn with PyTorch.
 #![expect(clippy::unwrap_used, reason = "a benchmark ends at what it did not expect")]
 
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use fragua::device::DeviceSpec;
-use fragua::models::memory::{Shape, training};
 use fragua::models::{Model, ModelSettings, Role, SpecialIds};
 use fragua::seed::Seed;
 use fragua::step::{Context, Needs};
@@ -119,8 +117,8 @@ fn main() {
         .skip(1)
         .filter(|argument| argument != "--bench")
         .collect();
-    let [name, updates, more @ ..] = arguments.as_slice() else {
-        panic!("NAME UPDATES [SETTING=VALUE ..]");
+    let [name, updates] = arguments.as_slice() else {
+        panic!("NAME UPDATES");
     };
     let updates: u64 = updates.parse().unwrap();
     let Configuration {
@@ -178,24 +176,10 @@ fn main() {
         sink: Box::new(|_| ()),
         stop: Box::leak(Box::new(AtomicBool::new(false))),
     };
-    let mut settings = json!({
+    let settings: TrainSettings = serde_json::from_value(json!({
         "updates": WARM + updates, "batch_size": sequences, "warmup": 0, "checkpoint_every": 1_000_000_000,
-    });
-    for setting in more {
-        let (setting, value) = setting.split_once('=').unwrap();
-        settings[setting] = serde_json::from_str(value).unwrap_or_else(|_| value.into()); // a word needs no quotes
-    }
-    let settings: TrainSettings = serde_json::from_value(settings).unwrap();
-    let shape = Shape {
-        sequences: sequences as u64,
-        length: width as u64,
-        source: 0,
-        accumulates: settings.accumulate > 1,
-        keeps_best: false,
-        recomputes: false,
-        threads: rayon::current_num_threads() as u64,
-    };
-    let predicted = training(model.config(), &shape).peak_bytes;
+    }))
+    .unwrap();
     let task = Task {
         place: Place::of(model.device()),
         model,
@@ -214,8 +198,14 @@ fn main() {
         json!({
             "name": name, "parameters": parameters, "tokens_per_second": counted as f64 / seconds,
             "milliseconds": 1e3 * seconds / updates as f64, "loss": outcome.summary.train_loss,
-            "peak_bytes": fragua::profile::peak_bytes("self"), "predicted_bytes": predicted,
-            "gflops": 1e-9 * operations * updates as f64 / seconds,
+            "peak_bytes": peak_bytes(), "gflops": 1e-9 * operations * updates as f64 / seconds,
         })
     );
+}
+
+/// The most memory that the process held at once (Linux).
+fn peak_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }

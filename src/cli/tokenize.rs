@@ -10,6 +10,7 @@ use serde_json::json;
 use super::arguments::Global;
 use super::failure::{Usage, asked};
 use super::print::{colour, line};
+use crate::data::Statistics;
 use crate::records;
 use crate::store::Store;
 use crate::tokenizer::{Counts, SpecialTokens, Tokenizer, Vocabulary, visible};
@@ -64,9 +65,9 @@ pub fn run(global: &Global, arguments: &TokenizeArguments) -> anyhow::Result<u8>
         let numbers: Vec<String> = ids.iter().map(u32::to_string).collect();
         line(numbers.join(" "));
     } else if global.json {
-        line(as_json(&tokenizer, &ids, &counts).to_string());
+        line(as_json(&tokenizer, &ids, &counts.statistics(&tokenizer)).to_string());
     } else {
-        show(&tokenizer, &ids, &counts, colour());
+        show(&tokenizer, &ids, &counts.statistics(&tokenizer), colour());
     }
     Ok(0)
 }
@@ -120,7 +121,7 @@ fn shown(tokenizer: &Tokenizer, id: u32) -> String {
     visible(&tokenizer.bytes_of(id).unwrap_or_default())
 }
 
-fn as_json(tokenizer: &Tokenizer, ids: &[u32], counts: &Counts) -> serde_json::Value {
+fn as_json(tokenizer: &Tokenizer, ids: &[u32], counts: &Statistics) -> serde_json::Value {
     let token = |&id: &u32| {
         json!({
             "id": id, "token": tokenizer.token(id), "shown": shown(tokenizer, id),
@@ -143,7 +144,7 @@ fn as_json(tokenizer: &Tokenizer, ids: &[u32], counts: &Counts) -> serde_json::V
 /// Backgrounds that black reads well on, of the 256 colours; neighbours are never alike.
 const BACKGROUNDS: [u8; 5] = [153, 157, 223, 218, 189];
 
-fn show(tokenizer: &Tokenizer, ids: &[u32], counts: &Counts, colour: bool) {
+fn show(tokenizer: &Tokenizer, ids: &[u32], counts: &Statistics, colour: bool) {
     if colour {
         let painted = |at: usize, text: &str| {
             let background = BACKGROUNDS[at % BACKGROUNDS.len()];

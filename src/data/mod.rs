@@ -14,6 +14,7 @@ pub mod read;
 pub mod rows;
 pub mod select;
 pub mod split;
+pub mod statistics;
 pub mod tokens;
 
 pub use error::DataError;
@@ -21,6 +22,7 @@ pub use files::expand;
 #[cfg(test)]
 pub(crate) use layout::shared_for_tests;
 pub use layout::{WHOLE, splits, text_of};
+pub use statistics::{Listed, Statistics};
 
 /// One row: field names to values, in the order in which the source has them.
 pub type Row = serde_json::Map<String, serde_json::Value>;

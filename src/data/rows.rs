@@ -15,6 +15,20 @@ pub fn read(split: &Path) -> Result<Vec<Row>, DataError> {
     read::jsonl::read(&split.join("data.jsonl"))
 }
 
+/// The same, one after the other: they need not fit in memory.
+///
+/// # Errors
+/// A file that is missing; of each row, a line that is damaged.
+pub fn each(split: &Path) -> Result<impl Iterator<Item = Result<Row, DataError>> + use<>, DataError> {
+    read::jsonl::each(&split.join("data.jsonl"))
+}
+
+/// How many rows a split has, as its `info.json` says; `None` if it does not.
+pub fn count(split: &Path) -> Option<u64> {
+    let info: Value = serde_json::from_slice(&std::fs::read(split.join("info.json")).ok()?).ok()?;
+    info["rows"].as_u64()
+}
+
 /// Writes a split: the rows and what is known of them (`version`, `rows`, `fields` in order of first
 /// appearance, and what `info` adds). The folder is made if it is not there.
 ///

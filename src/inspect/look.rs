@@ -7,7 +7,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::embeddings::Table;
 use super::principal::plane;
-use crate::generate::{Cached, GenerateError, Sampling, decode, end_tokens};
+use crate::generate::{GenerateError, Sampling, Writer, decode, end_tokens};
 use crate::kernels::AttentionMap;
 use crate::models::{Inputs, Model, ModelError, Sources};
 use crate::report::{Inspection, Maps, Near, NextToken, Placed, Shown};
@@ -168,7 +168,8 @@ fn written(
     if new == 0 {
         return Ok(Vec::new());
     }
-    let (mut cached, before) = Cached::start(model, read, new, device)?;
+    let writer = Writer::new(Model::load(folder, device)?); // a form of its own: the other one is watched
+    let (mut cached, before) = writer.start(read, new)?;
     let eos = end_tokens(folder, tokenizer)?;
     let sampling = Sampling {
         max_new_tokens: new,

@@ -148,7 +148,7 @@ vectorized! {
 
 /// `√2/2` and `1/√(2π)`
 const HALF_ROOT: f32 = std::f32::consts::FRAC_1_SQRT_2;
-const DENSITY: f32 = 0.398_942_28;
+const DENSITY: f32 = 0.398_942_3;
 
 /// The error function to about 1.5·10⁻⁷ (Abramowitz and Stegun 1964, 7.1.26).
 #[inline(always)]

@@ -260,7 +260,7 @@ impl Attention {
                                 Right::Rows(values),
                                 Plus::default(),
                                 Target::Replace,
-                            )
+                            );
                         };
                     }
                 }
@@ -327,21 +327,13 @@ impl Attention {
                         let statistic = (batch * query + head) * self.queries + start;
                         let sums = &sums[2 * statistic..2 * (statistic + count)];
                         let along = Along {
+                            kept: sums,
                             gradient: dout.values(),
                             out: out.head(row, head, width).values(),
                             stride: query * width,
                             width,
                         };
-                        through(
-                            scores,
-                            dscores,
-                            sums,
-                            along,
-                            rows,
-                            self.scale,
-                            terms,
-                            self.dropout.as_ref(),
-                        );
+                        through(scores, dscores, along, rows, self.scale, terms, self.dropout.as_ref());
                         if let Some(diagonals) = into.diagonals {
                             let each = self.queries + self.keys - 1;
                             // SAFETY: each sequence's head has its diagonals, and one unit takes it.
@@ -437,6 +429,8 @@ vectorized! {
 /// What a row of the result and its gradient have in common.
 #[derive(Clone, Copy)]
 struct Along<'a> {
+    /// What [`Attention::forward`] kept of each row.
+    kept: &'a [f32],
     gradient: &'a [f32],
     out: &'a [f32],
     stride: usize,
@@ -448,11 +442,11 @@ vectorized! {
     /// gradients of the scores: `p · (dp − Σ p dp) · scale`, where the sum is that of the result times
     /// its gradient.
     fn through(
-        scores: &mut [f32], dscores: &mut [f32], sums: &[f32], along: Along<'_>, rows: Rows, scale: f32, terms: &[f32],
+        scores: &mut [f32], dscores: &mut [f32], along: Along<'_>, rows: Rows, scale: f32, terms: &[f32],
         dropout: Option<&Dropout>,
     ) {
         let both = scores.chunks_exact_mut(rows.seen).zip(dscores.chunks_exact_mut(rows.seen));
-        for (row, ((scores, dscores), sums)) in both.zip(sums.chunks_exact(2)).enumerate() {
+        for (row, ((scores, dscores), sums)) in both.zip(along.kept.chunks_exact(2)).enumerate() {
             let (maximum, share) = (sums[0], sums[1]);
             let at = row * along.stride..row * along.stride + along.width;
             let along = sum_pairs(&along.gradient[at.clone()], &along.out[at], |x, y| x * y);

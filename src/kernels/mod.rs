@@ -22,6 +22,9 @@ pub mod inference;
 mod linear;
 mod norm;
 mod position_bias;
+#[cfg(test)]
+mod precision_tests;
+mod recomputed;
 mod recurrence;
 mod rotary;
 mod self_attention;
@@ -43,5 +46,6 @@ pub use halves::{Attending, Products, RowNorm, mlp, self_attention};
 pub use linear::{Orientation, joined_linear, linear};
 pub use norm::{Kind as NormKind, layer_norm, rms_norm};
 pub use position_bias::{RelativeBuckets, alibi, alibi_terms};
+pub use recomputed::{Part, recomputed};
 pub use recurrence::{Cell, State, recurrence};
 pub use rotary::{Rotation, Scaling, rotary};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::data::{DataError, Statistics};
 use crate::metrics::{MetricsError, Score, Slice};
 use crate::step::Ancestor;
 
@@ -17,6 +18,8 @@ pub struct Material {
     pub trained: Vec<Trained>,
     /// The models that were quantized.
     pub quantized: Vec<Quantized>,
+    /// The texts that were encoded.
+    pub encoded: Vec<Encoded>,
     /// What every model costs.
     pub models: Vec<ModelCost>,
     /// Every instance that the report descends from, in topological order.
@@ -120,6 +123,17 @@ pub struct Quantized {
     pub record: Value,
 }
 
+/// A split of a text that was encoded.
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    /// The instance that encoded it.
+    pub instance: String,
+    /// The split.
+    pub split: String,
+    /// Its tokens.
+    pub statistics: Statistics,
+}
+
 /// What keeps a report from being made.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
@@ -141,6 +155,9 @@ pub enum ReportError {
         /// What does not fit.
         source: serde_json::Error,
     },
+    /// The tokens of an input are not what they should be.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// A scores instance without its history.
     #[error("the history of {instance} does not say what it scored")]
     Lineage {

@@ -35,6 +35,7 @@ mod slices;
 mod steps;
 mod summary;
 mod tables;
+mod tokens;
 mod words;
 mod write;
 
@@ -43,7 +44,7 @@ mod tests;
 
 pub use facts::{RUN_FACTS, with_facts};
 pub use inspection::{Inspection, Maps, Near, NextToken, Placed, Shown};
-pub use material::{Group, Material, ModelCost, Quantized, ReportError, System, Trained};
+pub use material::{Encoded, Group, Material, ModelCost, Quantized, ReportError, System, Trained};
 pub use read::read;
 pub use runs::{IndexedRun, index};
 pub use words::Language;

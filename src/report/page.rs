@@ -17,7 +17,7 @@ use super::material::{Material, ReportError};
 use super::samples::{Samples, inert};
 use super::words::Words;
 use super::write::Options;
-use super::{cost, curves, graph, panels, quantized, slices, steps, summary};
+use super::{cost, curves, graph, panels, quantized, slices, steps, summary, tokens};
 use crate::metrics::{LEVEL, RESAMPLES};
 
 /// What the template draws.
@@ -36,6 +36,7 @@ struct Page<'a> {
     cost_data: String,
     samples: Vec<&'a Samples>,
     training: curves::Training,
+    encodings: Vec<tokens::Encoding>,
     quantized: Vec<quantized::Smaller>,
     graph: graph::Drawing,
     steps: Vec<steps::Step>,
@@ -83,6 +84,7 @@ pub(super) fn render(
         cost_data: inert(&data),
         samples: parts.samples.iter().flatten().collect(),
         training: curves::training(material, words),
+        encodings: tokens::encodings(material, words),
         quantized: quantized::quantized(material, words),
         graph: graph::draw(material, words),
         steps: steps::steps(material),
@@ -120,6 +122,7 @@ pub(super) fn environment() -> Result<Environment<'static>, ReportError> {
         ("charts.html", include_str!("page/charts.html.jinja")),
         ("samples.html", include_str!("page/samples.html.jinja")),
         ("training.html", include_str!("page/training.html.jinja")),
+        ("tokens.html", include_str!("page/tokens.html.jinja")),
         ("pipeline.html", include_str!("page/pipeline.html.jinja")),
         ("run.html", include_str!("page/run.html.jinja")),
         ("runs.html", include_str!("page/runs.html.jinja")),

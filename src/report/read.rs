@@ -9,7 +9,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::material::{GENERATIONS, Group, Material, ModelCost, Quantized, ReportError, System, Trained};
+use super::material::{Encoded, GENERATIONS, Group, Material, ModelCost, Quantized, ReportError, System, Trained};
+use crate::data::{Statistics, splits};
 use crate::metrics::{Score, Slice};
 use crate::step::{Ancestor, ArtifactType, Input};
 
@@ -36,6 +37,22 @@ pub fn read(inputs: &[&Input], lineage: &[Ancestor]) -> Result<Material, ReportE
             let record = json(&record)?;
             let instance = ancestor.instance.clone();
             material.quantized.push(Quantized { instance, record });
+        }
+    }
+    for ancestor in lineage
+        .iter()
+        .filter(|ancestor| ancestor.artifact == ArtifactType::Tokens && ancestor.path.is_dir())
+    {
+        // without a split there is nothing to tell of
+        for (split, folder) in splits(&ancestor.path).unwrap_or_default() {
+            if let Some(statistics) = Statistics::read(&folder)? {
+                let instance = ancestor.instance.clone();
+                material.encoded.push(Encoded {
+                    instance,
+                    split,
+                    statistics,
+                });
+            }
         }
     }
     Ok(material)

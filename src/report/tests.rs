@@ -70,13 +70,22 @@ fn experiment(hostile: &str) -> Experiment {
         json!({"data": "dialogues.train", "algorithm": "bpe", "vocab_size": 1024}),
         &["dialogues"],
     );
-    made.add(
+    let encoded = made.add(
         "encode(dialogues, tokenizer)",
         "encode",
         A::Tokens,
         &[],
         json!({"data": "dialogues"}),
         &["dialogues", "tokenizer"],
+    );
+    std::fs::create_dir(encoded.join("train")).unwrap();
+    write_json(
+        encoded.join("train/statistics.json"),
+        &json!({
+            "version": 1, "vocab_size": 1024, "used": 1001, "tokens": 5000, "bytes": 17500, "characters": 17400,
+            "words": 4000, "frequent": [{"id": 3, "token": format!("·the{hostile}"), "count": 1234}],
+            "longest": [{"id": 9, "token": "·conversation", "count": 7}],
+        }),
     );
     let base = made.add(
         "base",
@@ -310,6 +319,9 @@ fn spanish_pages_are_spanish() {
     );
     assert!(page.contains("<html lang=\"es\">") && page.contains("tiene el valor más alto de ROUGE‑L, 0,"));
     assert!(scores.contains(",0."), "CSV files keep the decimal point");
+    for part in ["tokens por palabra", "3,50", "1,25", "·conversation"] {
+        assert!(page.contains(part), "{part}");
+    }
 }
 
 #[test]

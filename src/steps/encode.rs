@@ -14,7 +14,7 @@ use crate::step::{
     ArtifactType, Context, Dataset, FilePath, Input, Interrupted, Key, KeyError, Kind, Problem, Ref, Step,
     TokenizerOrModel, parse_as, schema_of,
 };
-use crate::tokenizer::{Tokenizer, TokenizerError};
+use crate::tokenizer::{Counts, Tokenizer, TokenizerError};
 
 /// Encodes a dataset with a tokenizer. Steps that train or measure on tokens add this step by
 /// themselves; it is cached by itself, so two models over the same data encode it once.
@@ -42,15 +42,17 @@ pub struct Encode {
 pub const KIND: Kind = Kind {
     name: "encode",
     about: "Encodes a dataset with a tokenizer (added by itself before training and perplexity).",
-    version: 1,
+    version: 2, // with statistics
     output: ArtifactType::Tokens,
     example: "uses: encode\nwith: {data: dialogues, tokenizer: tokenizer}",
     schema: schema_of::<Encode>,
     parse: parse_as::<Encode>,
 };
 
-/// Rows that are encoded between two looks at whether to stop.
-const BATCH: usize = 512;
+/// Rows that are encoded between two looks at whether to stop, by all threads; no more are in memory.
+const BATCH: usize = 4096;
+/// Bytes of text, after which a batch has no more rows.
+const BATCH_BYTES: usize = 8 << 20;
 
 impl Step for Encode {
     fn check(&self, _inputs: &[Input]) -> Vec<Problem> {
@@ -99,27 +101,43 @@ impl Step for Encode {
             .map(|path| Template::load(path.as_path()))
             .transpose()?;
         for (name, folder) in splits(context.path(&self.data))? {
-            let rows = rows::read(&folder)?;
-            let mut writer = TokenWriter::create(&context.out.join(&name), tokenizer.vocab_size(), template.is_some())?;
+            let out = context.out.join(&name);
+            let all = rows::count(&folder);
+            let mut rows = rows::each(&folder)?;
+            let mut writer = TokenWriter::create(&out, tokenizer.vocab_size(), template.is_some())?;
+            let mut counts = Counts::default();
             let mut done = 0;
-            for batch in rows.chunks(BATCH) {
-                if context.stopping() {
+            loop {
+                let mut texts = Vec::new();
+                let mut size = 0;
+                while texts.len() < BATCH && size < BATCH_BYTES {
+                    let Some(row) = rows.next() else { break };
+                    let text = self.text(&row?, template.as_ref());
+                    size += text.as_ref().map_or(0, |(read, learned)| read.len() + learned.len());
+                    texts.push(text);
+                }
+                if texts.is_empty() {
+                    break;
+                } else if context.stopping() {
                     return Err(Interrupted.into());
                 }
-                let texts = batch
-                    .iter()
-                    .map(|row| self.text(row, template.as_ref()))
-                    .collect::<Vec<_>>();
-                for (document, targets) in documents(&tokenizer, texts)
+                let count = texts.len();
+                for (document, targets) in documents(&tokenizer, texts, &mut counts)
                     .map_err(|(at, error)| error.context(format!("row {} of split `{name}`", done + at + 1)))?
                 {
                     writer.push(&document, targets)?;
                 }
-                done += batch.len();
-                context.progress(done as u64, rows.len() as u64, "rows", &name);
+                done += count;
+                context.progress(done as u64, all.unwrap_or(0).max(done as u64), "rows", &name);
             }
             let (documents, tokens) = writer.finish()?;
-            context.info(format!("{name}: {documents} documents, {tokens} tokens"));
+            let statistics = counts.statistics(&tokenizer);
+            statistics.write(&out)?;
+            context.info(format!(
+                "{name}: {documents} documents, {tokens} tokens; {:.2} bytes a token, {:.2} tokens a word",
+                statistics.bytes_per_token(),
+                statistics.tokens_per_word()
+            ));
         }
         Ok(())
     }
@@ -147,6 +165,7 @@ impl Encode {
 fn documents(
     tokenizer: &Tokenizer,
     texts: Vec<Texts>,
+    counts: &mut Counts,
 ) -> Result<Vec<(Vec<u32>, Range<usize>)>, (usize, anyhow::Error)> {
     let mut parts = Vec::with_capacity(2 * texts.len());
     for (at, text) in texts.into_iter().enumerate() {
@@ -155,6 +174,9 @@ fn documents(
     }
     let failed = |(at, error): (usize, TokenizerError)| (at / 2, error.into());
     let tokens = tokenizer.encode_batch(&parts).map_err(failed)?;
+    for (text, tokens) in parts.iter().zip(&tokens) {
+        counts.add(text, tokens);
+    }
     let documents = tokens.chunks_exact(2).map(|pair| {
         let mut document = tokenizer.prefix().to_vec();
         document.extend(&pair[0]);

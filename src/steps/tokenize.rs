@@ -217,8 +217,8 @@ impl Step for Tokenize {
             data,
             algorithm,
             vocab_size,
-            sentinels: _, // by what training takes them for,
-            lowercase: _, // where it takes them
+            sentinels,
+            lowercase,
             fields,
             special_tokens,
             path,
@@ -235,12 +235,13 @@ impl Step for Tokenize {
             Some(algorithm) => key.set("special_tokens", &self.special(*algorithm)),
             None => key.set("special_tokens", special_tokens),
         }
-        match algorithm.map(|algorithm| self.training(algorithm)) {
-            Some(training) if training.algorithm == Algorithm::Unigram => key.set("sentinels", &training.sentinels),
-            Some(training) if training.algorithm == Algorithm::Wordpiece => key.set("lowercase", &training.lowercase),
-            _ => {}
-        }
         key.set("vocabulary", vocabulary);
+        if let Some(sentinels) = sentinels {
+            key.set("sentinels", sentinels);
+        }
+        if let Some(lowercase) = lowercase {
+            key.set("lowercase", lowercase);
+        }
         if let Some(pattern) = pattern {
             key.set("pattern", pattern);
         }

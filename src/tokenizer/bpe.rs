@@ -5,7 +5,7 @@ use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Trainer};
 
-use super::words::words;
+use super::cut::Cut;
 use super::{SpecialTokens, TokenizerError, bytes, format};
 
 /// The `tokenizer.json` of a byte-level BPE.
@@ -22,7 +22,12 @@ pub(super) fn train(size: usize, special: &SpecialTokens, texts: &[String]) -> R
         .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
         .show_progress(false)
         .build();
-    let spelled = |text: &str| Ok(words(text).map(|word| bytes::spell(word.as_bytes())).collect());
+    let spelled = |text: &str| {
+        Ok(Cut::Gpt2
+            .words(text)
+            .map(|word| bytes::spell(word.as_bytes()))
+            .collect())
+    };
     trainer.feed(texts.iter(), spelled).map_err(refused)?;
     let mut model = BPE::default();
     trainer.train(&mut model).map_err(refused)?;

@@ -1,9 +1,8 @@
 //! How a tokenizer fits a text: tokens a word, bytes a token, the tokens that are most frequent and longest.
 
-use serde::{Deserialize, Serialize};
-
 use super::Tokenizer;
 use super::spelling::visible;
+use crate::data::{Listed, Statistics};
 
 /// Tokens that are listed.
 const LISTED: usize = 20;
@@ -36,16 +35,6 @@ impl Counts {
             }
             self.used[place] += 1;
         }
-    }
-
-    /// Bytes a token; 0 without tokens.
-    pub fn bytes_per_token(&self) -> f64 {
-        ratio(self.bytes, self.tokens)
-    }
-
-    /// Tokens a word; 0 without words.
-    pub fn tokens_per_word(&self) -> f64 {
-        ratio(self.tokens, self.words)
     }
 
     /// What is kept of them beside encoded rows.
@@ -82,45 +71,6 @@ impl Counts {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "shown with a few digits")]
-fn ratio(a: u64, b: u64) -> f64 {
-    if b == 0 { 0.0 } else { a as f64 / b as f64 }
-}
-
-/// A token with how often it is there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listed {
-    /// Its number.
-    pub id: u32,
-    /// What it stands for, with visible white space.
-    pub token: String,
-    /// How often it is there.
-    pub count: u64,
-}
-
-/// What is known of a text and its tokens: `statistics.json` beside encoded rows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Statistics {
-    /// Of this format.
-    pub version: u32,
-    /// The vocabulary's size.
-    pub vocab_size: usize,
-    /// How many of its tokens are in the text.
-    pub used: usize,
-    /// Tokens.
-    pub tokens: u64,
-    /// Bytes of UTF-8.
-    pub bytes: u64,
-    /// Characters.
-    pub characters: u64,
-    /// Words: what white space separates.
-    pub words: u64,
-    /// The tokens that are there most often.
-    pub frequent: Vec<Listed>,
-    /// The longest ones that are there, by their bytes.
-    pub longest: Vec<Listed>,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,9 +86,6 @@ mod tests {
         assert_eq!(
             (counts.tokens, counts.bytes, counts.characters, counts.words),
             (13, 13, 11, 3)
-        );
-        assert!(
-            (counts.bytes_per_token() - 1.0).abs() < 1e-12 && (counts.tokens_per_word() - 13.0 / 3.0).abs() < 1e-12
         );
         let statistics = counts.statistics(&tokenizer);
         assert_eq!((statistics.vocab_size, statistics.used), (257, 8));
@@ -159,6 +106,8 @@ mod tests {
                 count: 2
             }
         );
-        assert_eq!(Counts::default().bytes_per_token(), 0.0);
+        assert!((statistics.bytes_per_token() - 1.0).abs() < 1e-12);
+        assert!((statistics.tokens_per_word() - 13.0 / 3.0).abs() < 1e-12);
+        assert!(Counts::default().statistics(&tokenizer).bytes_per_token().abs() < 1e-12);
     }
 }

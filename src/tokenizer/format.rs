@@ -22,6 +22,44 @@ pub(super) fn byte_decoder() -> Value {
     byte_level(true)
 }
 
+/// The pre-tokenizer that leaves a run of spaces with what follows it.
+pub(super) fn runs_of(space: char) -> Value {
+    json!({
+        "type": "Split", "pattern": {"Regex": format!("{space}+")}, "behavior": "MergedWithNext", "invert": false,
+    })
+}
+
+fn replace(pattern: &Value, content: &str) -> Value {
+    json!({"type": "Replace", "pattern": pattern, "content": content})
+}
+
+/// The normalizers that put a space before a text and write spaces as U+2581.
+pub(super) fn spaced() -> [Value; 2] {
+    [
+        json!({"type": "Prepend", "prepend": "\u{2581}"}),
+        replace(&json!({"String": " "}), "\u{2581}"),
+    ]
+}
+
+/// Those by themselves, as Llama has them.
+pub(super) fn llama_normalizer() -> Value {
+    json!({"type": "Sequence", "normalizers": spaced()})
+}
+
+/// The normalizers that drop spaces around a text (those at the end when they are escaped already, too) and make
+/// one of several.
+pub(super) fn trimmed() -> [Value; 2] {
+    [
+        replace(&json!({"Regex": "\\A +|[ \u{2581}]+\\z"}), ""),
+        replace(&json!({"Regex": " {2,}"}), " "),
+    ]
+}
+
+/// All four.
+pub(super) fn collapse() -> Vec<Value> {
+    trimmed().into_iter().chain(spaced()).collect()
+}
+
 /// A BPE model from a vocabulary and merges.
 pub(super) fn bpe(vocabulary: Map<String, Value>, merges: Vec<Value>, whole_words_first: bool) -> Value {
     json!({

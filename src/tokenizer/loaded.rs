@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use serde_json::{Map, Value};
 use tokenizers::{NormalizedString, Normalizer};
 
+use super::added::{Added, Part};
 use super::fast::Fast;
 use super::source::{CONFIG, Source, TOKENIZER, tokenizer_file};
 use super::special::declared;
@@ -21,7 +22,7 @@ pub struct Tokenizer {
     fast: Option<Fast>,
     /// The characters that a model knows which leaves out, without a word, all others.
     alphabet: Option<BTreeSet<char>>,
-    special: Vec<String>,
+    special: Added,
     roles: BTreeMap<&'static str, u32>,
     prefix: Vec<u32>,
     suffix: Vec<u32>,
@@ -94,11 +95,7 @@ impl Tokenizer {
                 roles.insert(role, id);
             }
         }
-        let special = value["added_tokens"].as_array().into_iter().flatten();
-        let special = special
-            .filter_map(|token| token["content"].as_str())
-            .map(str::to_owned)
-            .collect();
+        let special = Added::of(&value);
         let begun = inner.encode_fast("", true).map_err(|error| unfit(&error))?;
         let end = roles.get("eos_token");
         let prefix: Vec<u32> = begun
@@ -142,9 +139,9 @@ impl Tokenizer {
     /// A character that the vocabulary does not have.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
         if let Some(fast) = &self.fast
-            && !self.special.iter().any(|token| text.contains(token.as_str()))
+            && let Some(parts) = self.special.parts(text)
         {
-            return fast.encode(text, self.inner.get_model());
+            return self.encode_parts(fast, text, parts);
         }
         if self.alphabet.is_some() {
             self.check_known(text)?;
@@ -154,6 +151,50 @@ impl Tokenizer {
             .encode_fast(text, false)
             .map_err(|error| self.refusal(text, &error.to_string()))?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The tokens of a text between special tokens, by all threads if it is long: it is cut between two words,
+    /// where no way to encode reaches over.
+    fn encode_parts(&self, fast: &Fast, text: &str, parts: Vec<Part>) -> Result<Vec<u32>, TokenizerError> {
+        const PIECE: usize = 1 << 16;
+        let one = |part: &Part| match *part {
+            Part::Token(id) => Ok(vec![id]),
+            Part::Text { from, to, first } => fast.encode(&text[from..to], first, &self.inner),
+        };
+        if let [part @ Part::Text { from, to, .. }] = parts[..]
+            && to - from < 2 * PIECE
+        {
+            return one(&part);
+        }
+        let mut pieces = Vec::new();
+        for part in parts {
+            let Part::Text { from, to, first } = part else {
+                pieces.push(part);
+                continue;
+            };
+            let mut at = from;
+            while to - at > PIECE
+                && let Some(cut) = between_words(&text.as_bytes()[..to], at + PIECE)
+            {
+                pieces.push(Part::Text {
+                    from: at,
+                    to: cut,
+                    first: first && at == from,
+                });
+                at = cut;
+            }
+            pieces.push(Part::Text {
+                from: at,
+                to,
+                first: first && at == from,
+            });
+        }
+        let encoded: Vec<_> = pieces.par_iter().map(one).collect();
+        let mut tokens = Vec::with_capacity(encoded.iter().flatten().map(Vec::len).sum());
+        for piece in encoded {
+            tokens.append(&mut piece?);
+        }
+        Ok(tokens)
     }
 
     /// The tokens of each text, in the order of the texts, by all threads of the current rayon pool.
@@ -193,10 +234,7 @@ impl Tokenizer {
     /// Why the library refused a text: nearly always a character that a vocabulary of characters
     /// does not have.
     fn refusal(&self, text: &str, message: &str) -> TokenizerError {
-        let words = self
-            .special
-            .iter()
-            .fold(text.to_owned(), |rest, token| rest.replace(token.as_str(), ""));
+        let words = self.special.left_out_of(text);
         let unknown = |character: &char| self.inner.token_to_id(&character.to_string()).is_none();
         if matches!(self.fast, Some(Fast::Characters(..)))
             && let Some(character) = words.chars().find(unknown)
@@ -282,6 +320,16 @@ impl Tokenizer {
             .get(&id)
             .is_some_and(|token| token.special)
     }
+}
+
+/// The first place from `from` on that stands before a space between two letters of ASCII. There a word begins,
+/// whatever the tokenizer.
+fn between_words(text: &[u8], from: usize) -> Option<usize> {
+    let found = text
+        .get(from..)?
+        .windows(3)
+        .position(|three| three[0].is_ascii_alphabetic() && three[1] == b' ' && three[2].is_ascii_alphabetic());
+    Some(from + found? + 1)
 }
 
 /// Refuses a damaged compiled normalization, in which the library would run astray.

@@ -5,23 +5,26 @@
 //! GPT-4o vocabularies, and files of that format), `sentencepiece` (the models of T5, Llama and others).
 //! [`Tokenizer`] is what the others use.
 
+mod added;
 mod base64;
 mod bpe;
 mod bytes;
 mod char;
 mod counts;
+mod cut;
 mod error;
 mod fast;
 mod format;
 mod hash;
 mod loaded;
+mod merges;
+mod remembered;
 mod sentencepiece;
 mod source;
 mod special;
 mod spelling;
 mod unigram;
 mod wordpiece;
-mod words;
 
 pub mod tiktoken;
 pub mod train;
@@ -31,7 +34,7 @@ mod tests;
 #[cfg(test)]
 mod trained_tests;
 
-pub use counts::{Counts, Listed, Statistics};
+pub use counts::Counts;
 pub use error::TokenizerError;
 pub use loaded::Tokenizer;
 pub use source::{files_beside, tokenizer_file};

@@ -13,6 +13,6 @@ mod surroundings;
 #[cfg(test)]
 mod tests;
 
-pub(super) use charsmap::flaw;
+pub(super) use charsmap::{flaw, only_spaces};
 pub(super) use convert::tokenizer_json;
 pub(super) use surroundings::Surroundings;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tiktoken_rs::CoreBPE;
 
+use super::cut::Cut;
 use super::{SpecialTokens, Tokenizer, TokenizerError, base64, bytes, format};
 
 /// A published vocabulary, by tiktoken's name.
@@ -107,6 +108,21 @@ impl Vocabulary {
         SpecialTokens::end_of_text().declare(&mut config);
         Tokenizer::assemble(&whole(&tokens, special, self), config)
     }
+}
+
+/// How the words are cut of a `tokenizer.json` without a normalizer, if it is in one of the published ways.
+pub(super) fn cut_of(pre_tokenizer: &Value) -> Option<Cut> {
+    if *pre_tokenizer == format::byte_level(true) {
+        return Some(Cut::Gpt2);
+    }
+    let ways = [(CL100K, Cut::Cl100k), (tiktoken_rs::O200K_BASE_PAT_STR, Cut::O200k)];
+    let written = |pattern: &str| {
+        *pre_tokenizer
+            == json!({"type": "Sequence", "pretokenizers": [format::split(pattern), format::byte_level(false)]})
+    };
+    ways.into_iter()
+        .find(|(pattern, _)| written(pattern))
+        .map(|(_, cut)| cut)
 }
 
 /// Whether a file's first line is one of tiktoken's: a token in base64, a space, its rank.

@@ -159,6 +159,39 @@ fn wordpiece_is_laid_out_as_bert() {
     );
 }
 
+/// A long text is cut into pieces, which many threads encode; special tokens in it stay where they are.
+#[test]
+fn long_texts_are_encoded_as_in_the_library() {
+    let mut text = texts().concat().repeat(8);
+    text.insert_str(text.len() / 2, "</s>");
+    text += "  the end  \n ";
+    assert!(text.len() > 3 << 16);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokenizer.model");
+    std::fs::write(&file, include_bytes!("sentencepiece/goldens/bpe.model")).unwrap();
+    let mut all = vec![
+        Tokenizer::load(folder.path()).unwrap(),
+        Vocabulary::Cl100kBase.tokenizer().unwrap(),
+    ];
+    for algorithm in [
+        Algorithm::Bpe,
+        Algorithm::Unigram,
+        Algorithm::Wordpiece,
+        Algorithm::Byte,
+    ] {
+        let size = algorithm.smallest(&algorithm.default_special(), 100).map(|_| 400);
+        all.push(algorithm.train(size, &algorithm.default_special(), &texts()).unwrap());
+    }
+    for tokenizer in all {
+        let library = tokenizers::Tokenizer::from_bytes(written(&tokenizer)).unwrap();
+        let expected = library.encode_fast(text.as_str(), false).unwrap();
+        for threads in [1, 3] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            assert!(pool.install(|| tokenizer.encode(&text)).unwrap() == expected.get_ids());
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 

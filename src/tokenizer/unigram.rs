@@ -37,14 +37,9 @@ type Pieces = Vec<(Vec<char>, f64)>;
 
 /// T5's text before it is cut: NFKC, and white space of any kind is one space, none at the ends.
 fn normalizer() -> Value {
-    let replace = |pattern: Value, content: &str| json!({"type": "Replace", "pattern": pattern, "content": content});
-    json!({"type": "Sequence", "normalizers": [
-        {"type": "Nmt"}, {"type": "NFKC"},
-        replace(json!({"Regex": format!(r"\A +|[ {SPACE}]+\z")}), ""),
-        replace(json!({"Regex": " {2,}"}), " "),
-        {"type": "Prepend", "prepend": SPACE},
-        replace(json!({"String": " "}), &SPACE.to_string()),
-    ]})
+    let mut list = vec![json!({"type": "Nmt"}), json!({"type": "NFKC"})];
+    list.extend(format::collapse());
+    json!({"type": "Sequence", "normalizers": list})
 }
 
 /// The order in which T5 numbers special tokens.
@@ -109,9 +104,7 @@ pub(super) fn train(
         vocabulary.push(json!([piece, score]));
     }
     let numbered: Vec<(&str, u32)> = special_tokens.iter().copied().zip(0..).collect();
-    let cut = json!({
-        "type": "Split", "pattern": {"Regex": format!("{SPACE}+")}, "behavior": "MergedWithNext", "invert": false,
-    });
+    let cut = format::runs_of(SPACE);
     let decoder = json!({"type": "Sequence", "decoders": [
         {"type": "Replace", "pattern": {"String": SPACE}, "content": " "}, {"type": "Fuse"},
         {"type": "Strip", "content": " ", "start": 1, "stop": 0},

@@ -82,6 +82,8 @@ pub fn bases(kind: &str) -> Vec<Value> {
         "tokenize" => vec![
             json!({"data": "rows.train", "algorithm": "bpe", "vocab_size": 300}),
             json!({"data": "rows.train", "algorithm": "char"}),
+            json!({"data": "rows.train", "algorithm": "unigram", "vocab_size": 300}),
+            json!({"data": "rows.train", "algorithm": "wordpiece", "vocab_size": 300}),
             json!({"path": "tokenizer.json"}),
             json!({"vocabulary": "gpt2"}),
         ],

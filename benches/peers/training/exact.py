@@ -24,20 +24,25 @@ def model(dtype):
     return AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32).to(dtype).eval()
 
 
-def losses(dtype):
-    """The loss before each of five updates, as the fixtures' README says."""
+def losses(dtype, noise=0.0, seed=0):
+    """The loss before each of five updates, as the fixtures' README says; with `noise` every element of the first
+    gradient is off by a random number of that size, measured against the gradient's norm."""
+    torch.manual_seed(seed)
     network = model(dtype)
     decayed = [weight for weight in network.parameters() if weight.ndim >= 2]
     rest = [weight for weight in network.parameters() if weight.ndim < 2]
     groups = [{"params": decayed, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.95), eps=1e-8)
     found = []
-    for _ in range(5):
+    for update in range(5):
         loss = network(**batch).loss
         found.append(loss.item())
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        if update == 0 and noise:
+            for weight in network.parameters():
+                weight.grad += torch.randn_like(weight.grad) * noise
         optimizer.step()
     return found
 
@@ -60,3 +65,7 @@ wrong = {name: (single[name] - double[name]).abs() for name in single}
 print(f"norm of the gradient {norm:.1f}; weights whose first step f32 gets wrong by more than a hundredth:")
 for name, error in sorted(wrong.items(), key=lambda item: -item[1].max().item())[:6]:
     print(f"  {(error > 0.01).sum().item()} of {error.numel()} in {name}, by up to {error.max().item():.2f}")
+print("fifth loss in f64 when each element of the first gradient is off by a share of the clipped norm:")
+for noise in (1e-7, 1e-6, 3e-6):
+    fifth = [losses(torch.float64, noise, seed)[-1] for seed in range(8)]
+    print(f"  {noise:.0e}: {min(fifth):.4f} to {max(fifth):.4f}")

@@ -48,6 +48,40 @@ pub(in crate::tokenizer) fn flaw(map: &[u8]) -> Option<&'static str> {
     None
 }
 
+/// Whether a sound map makes a space of each of the white spaces of ASCII that a text is cut at, and leaves
+/// everything else that begins with an ASCII character as it is.
+pub(in crate::tokenizer) fn only_spaces(map: &[u8]) -> bool {
+    let Some((length, rest)) = map.split_first_chunk::<4>() else {
+        return false;
+    };
+    let Some((trie, texts)) = rest.split_at_checked(u32::from_le_bytes(*length) as usize) else {
+        return false;
+    };
+    let unit = |at: usize| {
+        trie.as_chunks::<4>()
+            .0
+            .get(at)
+            .map_or(0, |unit| u32::from_le_bytes(*unit))
+    };
+    let base = |at: usize| at ^ ((unit(at) >> 10) << ((unit(at) & (1 << 9)) >> 6)) as usize;
+    let child = |at: usize, byte: u8| {
+        let next = base(at) ^ usize::from(byte);
+        (unit(next) & ((1 << 31) | 0xff) == u32::from(byte)).then_some(next)
+    };
+    let replaced = |at: usize| {
+        let leaf = (unit(at) >> 8) & 1 == 1;
+        let text = (unit(base(at)) & ((1 << 31) - 1)) as usize;
+        leaf.then(|| texts.get(text..).and_then(|rest| rest.split(|&byte| byte == 0).next()))
+    };
+    let spaces = [b'\t', b'\n', b'\r'];
+    let one_space = |&byte: &u8| child(0, byte).and_then(replaced) == Some(Some(&b" "[..]));
+    // what is longer: letters with accents are, but then the accent is no ASCII and goes with the letter's word
+    let plain = |byte: u8| {
+        child(0, byte).is_none_or(|node| replaced(node).is_none() && (1..0x80).all(|next| child(node, next).is_none()))
+    };
+    spaces.iter().all(one_space) && (b' '..0x7f).all(plain) && child(0, b' ').is_none()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

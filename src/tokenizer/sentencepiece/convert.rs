@@ -41,9 +41,7 @@ pub(in crate::tokenizer) fn tokenizer_json(
     }
     if words && !users.iter().any(|text| text.contains(SPACE)) {
         // no piece reaches over the beginning of a run of spaces, so what is between two stands by itself
-        cuts.push(json!({
-            "type": "Split", "pattern": {"Regex": format!("{SPACE}+")}, "behavior": "MergedWithNext", "invert": false,
-        }));
+        cuts.push(format::runs_of(SPACE));
     }
     let vocabulary = match trainer.model_type.unwrap_or(1) {
         1 => pieces.unigram(&trainer)?,
@@ -166,16 +164,17 @@ fn normalizer(spec: &NormalizerSpec) -> Result<Value, String> {
         list.push(json!({"type": "Precompiled", "precompiled_charsmap": base64::encode(map)}));
     }
     if spec.remove_extra_whitespaces.unwrap_or(true) {
-        // the end is trimmed when spaces are escaped already
-        list.push(replace(&json!({"Regex": format!(r"\A +|[ {SPACE}]+\z")}), ""));
-        list.push(replace(&json!({"Regex": " {2,}"}), " "));
+        list.extend(format::trimmed());
     }
-    let escape = spec.escape_whitespaces.unwrap_or(true);
-    if spec.add_dummy_prefix.unwrap_or(true) {
-        list.push(json!({"type": "Prepend", "prepend": if escape { SPACE } else { ' ' }}));
-    }
-    if escape {
-        list.push(replace(&json!({"String": " "}), &SPACE.to_string()));
+    let [prepend, escape] = format::spaced();
+    match (
+        spec.add_dummy_prefix.unwrap_or(true),
+        spec.escape_whitespaces.unwrap_or(true),
+    ) {
+        (true, true) => list.extend([prepend, escape]),
+        (true, false) => list.push(json!({"type": "Prepend", "prepend": " "})),
+        (false, true) => list.push(escape),
+        (false, false) => {}
     }
     Ok(sequence("normalizers", list))
 }

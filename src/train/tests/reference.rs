@@ -26,13 +26,16 @@ fn ids(value: &Value) -> Vec<Vec<i32>> {
     serde_json::from_value(value.clone()).unwrap()
 }
 
-/// The same five losses by PyTorch 2.x in f64 (`benches/peers/training/exact.py`), for the models on which
-/// f32 does not settle them.
+/// The same five losses by PyTorch in f64, of the models for which f32 does not settle them.
 ///
 /// Adam's first update of a weight is the sign of its gradient, however small. The T5s attend without
 /// scaling over random weights, and their gradient's norm (24 and 169) is clipped to 1: a few weights
-/// have gradients near 1e-7, whose signs are the rounding's, and each moves the weight by the whole
-/// learning rate. PyTorch in f32 on another machine is 2.2e-3 away from the fixture of FLAN-T5.
+/// have gradients near 1e-8, whose signs are rounding's, and each moves by the whole learning rate.
+/// `benches/peers/training/exact.py` measures it: an error of 1e-6 of the clipped norm in the first
+/// gradient alone, of which f32 makes two or three, spreads the fifth loss over 2.7e-2 of itself. (PyTorch's f64,
+/// given our first gradient of tiny-t5, loses 3.795, 3.565 in the end, as we do, and not 3.812, 3.581; the fixture of
+/// tiny-flan-t5 itself is 2.2e-3 from f64.) So the loss after one update is held closely, and the others as
+/// far as they are determined.
 fn exact(name: &str) -> Option<[f64; 5]> {
     match name {
         "tiny-t5" => Some([
@@ -113,16 +116,17 @@ fn five_updates_lose_what_pytorch_loses() {
             let metrics = outcome.unwrap().metrics;
             let losses = metrics.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
             let losses: Vec<f64> = losses.map(|line| line["train_loss"].as_f64().unwrap()).collect();
-            // Where the exact losses are known, they are what ours are held to; the fixture's own are as
-            // far from them as its machine's rounding.
-            let (expected, tolerance) = match exact(name) {
-                Some(exact) => (exact.to_vec(), 4e-3), // PyTorch's own f32 is 2.2e-3 away
-                None => (expected.clone(), 1e-5),
-            };
-            for (ours, theirs) in losses.iter().zip(&expected) {
+            let exact = exact(name);
+            let expected = exact.map_or_else(|| expected.clone(), |exact| exact.to_vec());
+            for (update, (ours, theirs)) in losses.iter().zip(&expected).enumerate() {
+                let tolerance = match (exact, update) {
+                    (None, _) => 1e-5,
+                    (Some(_), 0..2) => 3e-4, // PyTorch's own f32: 1.6e-4
+                    (Some(_), _) => 7e-3,
+                };
                 assert!(
                     (ours / theirs - 1.0).abs() < tolerance,
-                    "{name}, {place:?}: {losses:?}, PyTorch {expected:?}"
+                    "{name}, {place:?}, update {update}: {losses:?}, PyTorch {expected:?}"
                 );
             }
             assert_eq!(losses.len(), expected.len());
