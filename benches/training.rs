@@ -9,10 +9,10 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use fragua::device::DeviceSpec;
-use fragua::models::{Model, ModelSettings, SpecialIds};
+use fragua::models::{Model, ModelSettings, Role, SpecialIds};
 use fragua::seed::Seed;
 use fragua::step::{Context, Needs};
-use fragua::train::batches::{Batch, Source};
+use fragua::train::batches::{Batch, Example, Source};
 use fragua::train::gradients::Place;
 use fragua::train::{Task, TrainSettings, run};
 use rand::Rng;
@@ -25,20 +25,74 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Updates before the clock starts.
 const WARM: u64 = 5;
 
-/// Model settings, vocabulary, and sequences and tokens of a micro-batch.
-fn configuration(name: &str) -> (Value, usize, [usize; 2]) {
+/// What is trained on what.
+struct Configuration {
+    model: Value,
+    vocabulary: usize,
+    /// Of a micro-batch.
+    sequences: usize,
+    /// Of a sequence; of an encoder's, 0 without one.
+    tokens: usize,
+    source: usize,
+}
+
+fn configuration(name: &str) -> Configuration {
     let model = |architecture: &str, [layers, heads, width, context]: [usize; 4]| {
         let mut settings = json!({"layers": layers, "heads": heads, "width": width, "context": context});
         settings["architecture"] = architecture.into();
         settings
     };
-    match name {
-        "nanogpt-cpu" => (model("gpt2", [4, 4, 128, 64]), 65, [12, 64]),
-        "nanogpt-10m" => (model("gpt2", [6, 6, 384, 256]), 65, [8, 256]),
-        "vocab-4096" => (model("gpt2", [4, 4, 128, 128]), 4096, [16, 128]),
-        "llama-15m" => (model("llama", [6, 6, 288, 256]), 32_000, [4, 256]),
-        _ => panic!("no configuration {name}: nanogpt-cpu, nanogpt-10m, vocab-4096, llama-15m"),
+    let (model, vocabulary, [sequences, tokens, source]) = match name {
+        "nanogpt-cpu" => (model("gpt2", [4, 4, 128, 64]), 65, [12, 64, 0]),
+        "nanogpt-10m" => (model("gpt2", [6, 6, 384, 256]), 65, [8, 256, 0]),
+        "vocab-4096" => (model("gpt2", [4, 4, 128, 128]), 4096, [16, 128, 0]),
+        "llama-15m" => (model("llama", [6, 6, 288, 256]), 32_000, [4, 256, 0]),
+        "t5" => (model("t5", [4, 4, 256, 128]), 4096, [16, 32, 128]),
+        _ => panic!("no configuration {name}: nanogpt-cpu, nanogpt-10m, vocab-4096, llama-15m, t5"),
+    };
+    Configuration {
+        model,
+        vocabulary,
+        sequences,
+        tokens,
+        source,
     }
+}
+
+/// The floating-point operations of an update, as products count them (Kaplan et al. 2020): six for each
+/// token and weight of a product, and the products of attention (all scores, hidden ones too).
+fn operations(name: &str, model: &Model) -> f64 {
+    let Configuration {
+        sequences,
+        tokens,
+        source,
+        ..
+    } = configuration(name);
+    let config = model.config();
+    let mut total = 0.0;
+    for weight in model.weights() {
+        let size: usize = weight.shape().iter().product();
+        let read = weight.name().starts_with("encoder") || weight.name().contains("EncDecAttention.k");
+        let read = read || weight.name().contains("EncDecAttention.v");
+        let rows = sequences * if read { source } else { tokens };
+        match weight.role() {
+            Role::Matrix(_) => total += 6.0 * (rows * size) as f64,
+            Role::Embedding | Role::Vector => (),
+        }
+    }
+    // the output layer
+    total += 6.0 * (sequences * tokens * config.vocab_size * config.width) as f64;
+    let inside = (config.heads * config.head_width) as f64;
+    let scores = |queries: usize, keys: usize| 3.0 * 4.0 * inside * (sequences * queries * keys) as f64;
+    let layers = config.layers as f64;
+    total
+        + match source {
+            0 => layers * scores(tokens, tokens),
+            _ => {
+                let decoder = config.decoder_layers() as f64;
+                layers * scores(source, source) + decoder * (scores(tokens, tokens) + scores(tokens, source))
+            }
+        }
 }
 
 /// The same random tokens for every update, and the time of each call.
@@ -67,7 +121,13 @@ fn main() {
         panic!("NAME UPDATES");
     };
     let updates: u64 = updates.parse().unwrap();
-    let (settings, vocabulary, [sequences, width]) = configuration(name);
+    let Configuration {
+        model: settings,
+        vocabulary,
+        sequences,
+        tokens: width,
+        source,
+    } = configuration(name);
     let settings: ModelSettings = serde_json::from_value(settings).unwrap();
     let spec = DeviceSpec::CPU;
     let device = spec.open().unwrap().autodiff();
@@ -76,19 +136,26 @@ fn main() {
         Seed::root(1),
         &device,
     );
-    let parameters = model.parameters();
+    let (parameters, operations) = (model.parameters(), operations(name, &model));
 
     let mut numbers = Seed::root(2).rng();
     let rows: Vec<_> = (0..sequences)
         .map(|_| {
-            let row: Vec<i32> = (0..=width)
-                .map(|_| numbers.random_range(0..i32::try_from(vocabulary).unwrap()))
-                .collect();
-            (row[..width].to_vec(), row[1..].to_vec())
+            let mut random = |count: usize| -> Vec<i32> {
+                (0..count)
+                    .map(|_| numbers.random_range(0..i32::try_from(vocabulary).unwrap()))
+                    .collect()
+            };
+            let row = random(width + 1);
+            Example {
+                source: random(source),
+                inputs: row[..width].to_vec(),
+                targets: row[1..].to_vec(),
+            }
         })
         .collect();
     let mut tokens = Tokens {
-        batch: Batch::of(&rows),
+        batch: Batch::of_examples(&rows),
         times: Vec::new(),
     };
     let folder = tempfile::tempdir().unwrap();
@@ -125,13 +192,13 @@ fn main() {
     let outcome = run(task).unwrap();
     let end = Instant::now();
     let seconds = (end - tokens.times[usize::try_from(WARM).unwrap()]).as_secs_f64();
-    let counted = sequences * width * usize::try_from(updates).unwrap();
+    let counted = sequences * (width + source) * usize::try_from(updates).unwrap();
     println!(
         "{}",
         json!({
             "name": name, "parameters": parameters, "tokens_per_second": counted as f64 / seconds,
             "milliseconds": 1e3 * seconds / updates as f64, "loss": outcome.summary.train_loss,
-            "peak_bytes": peak_bytes(),
+            "peak_bytes": peak_bytes(), "gflops": 1e-9 * operations * updates as f64 / seconds,
         })
     );
 }

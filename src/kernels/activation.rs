@@ -77,6 +77,19 @@ pub fn swiglu(gate_up: Tensor<2>) -> Tensor<2> {
     }
 }
 
+/// `activation(x)`, or of rows `[gate | up]` `activation(gate) · up`.
+pub(super) fn composed_activation(x: Tensor<2>, activation: Activation, gated: bool) -> Tensor<2> {
+    if !gated {
+        return activation.apply(x);
+    }
+    if activation == Activation::Silu {
+        return swiglu(x);
+    }
+    let width = x.dims()[1] / 2;
+    let gate = x.clone().narrow(1, 0, width);
+    activation.apply(gate).mul(x.narrow(1, width, width))
+}
+
 pub(super) fn composed_gelu(x: Tensor<2>) -> Tensor<2> {
     let cube = x.clone().square().mul(x.clone());
     let inner = x.clone().add(cube.mul_scalar(CUBIC)).mul_scalar(SCALE);
@@ -129,6 +142,116 @@ vectorized! {
             let t = tanh(SCALE * (x + CUBIC * x * x * x));
             let inner = SCALE * (1.0 + 3.0 * CUBIC * x * x);
             *gradient *= 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner;
+        }
+    }
+}
+
+/// `√2/2` and `1/√(2π)`
+const HALF_ROOT: f32 = std::f32::consts::FRAC_1_SQRT_2;
+const DENSITY: f32 = 0.398_942_3;
+
+/// The error function to about 1.5·10⁻⁷ (Abramowitz and Stegun 1964, 7.1.26).
+#[inline(always)]
+fn erf(x: f32) -> f32 {
+    let t = 1.0 / (1.0 + 0.327_591_1 * x.abs());
+    let mut p = 1.061_405_4;
+    p = p * t - 1.453_152;
+    p = p * t + 1.421_413_8;
+    p = p * t - 0.284_496_74;
+    p = p * t + 0.254_829_6;
+    (1.0 - p * t * exp(-x * x)).copysign(x)
+}
+
+/// A value of an activation and its derivative there.
+#[inline(always)]
+fn relu_both(x: f32) -> (f32, f32) {
+    if x > 0.0 { (x, 1.0) } else { (0.0 * x, 0.0) } // keeps NaN
+}
+
+#[inline(always)]
+fn gelu_both(x: f32) -> (f32, f32) {
+    let share = 0.5 * (1.0 + erf(x * HALF_ROOT));
+    (x * share, share + x * DENSITY * exp(-0.5 * x * x))
+}
+
+#[inline(always)]
+fn gelu_new_both(x: f32) -> (f32, f32) {
+    let t = tanh(SCALE * (x + CUBIC * x * x * x));
+    let inner = SCALE * (1.0 + 3.0 * CUBIC * x * x);
+    let share = 0.5 * (1.0 + t);
+    (x * share, share + 0.5 * x * (1.0 - t * t) * inner)
+}
+
+#[inline(always)]
+fn silu_both(x: f32) -> (f32, f32) {
+    let share = 1.0 / (1.0 + exp(-x));
+    let silu = x * share;
+    (silu, share + silu * (1.0 - share))
+}
+
+/// Rows `[gate]` or `[gate | up]` into `activation(gate) (· up)`, `width` values each.
+#[inline(always)]
+fn each_row(out: &mut [f32], rows: &[f32], width: usize, value: impl Fn(f32) -> f32) {
+    let both = rows.len() / (out.len() / width);
+    for (out, row) in out.chunks_exact_mut(width).zip(rows.chunks_exact(both)) {
+        let (gate, up) = row.split_at(width);
+        if up.is_empty() {
+            for (out, gate) in out.iter_mut().zip(gate) {
+                *out = value(*gate);
+            }
+        } else {
+            for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
+                *out = value(*gate) * up;
+            }
+        }
+    }
+}
+
+/// The way back: `rows` become their gradients, and the gradients of the results become the results.
+#[inline(always)]
+fn each_row_back(rows: &mut [f32], out: &mut [f32], width: usize, both: impl Fn(f32) -> (f32, f32)) {
+    let columns = rows.len() / (out.len() / width);
+    for (out, row) in out.chunks_exact_mut(width).zip(rows.chunks_exact_mut(columns)) {
+        let (gate, up) = row.split_at_mut(width);
+        if up.is_empty() {
+            for (out, gate) in out.iter_mut().zip(gate) {
+                let (value, slope) = both(*gate);
+                *gate = *out * slope;
+                *out = value;
+            }
+        } else {
+            for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
+                let (value, slope) = both(*gate);
+                *gate = *out * *up * slope;
+                let gradient = *out * value;
+                *out = value * *up;
+                *up = gradient;
+            }
+        }
+    }
+}
+
+vectorized! {
+    /// Rows `[gate]` or `[gate | up]` into `activation(gate) (· up)`, `width` values each, on this thread.
+    pub(super) fn activate(activation: Activation, out: &mut [f32], rows: &[f32], width: usize) {
+        match activation {
+            Activation::Relu => each_row(out, rows, width, |x| relu_both(x).0),
+            Activation::Gelu => each_row(out, rows, width, |x| gelu_both(x).0),
+            Activation::GeluNew => each_row(out, rows, width, |x| gelu_new_both(x).0),
+            Activation::Silu => each_row(out, rows, width, |x| silu_both(x).0),
+        }
+    }
+}
+
+vectorized! {
+    /// The way back of [`activate`]: `rows` become their gradients, and `out`, the gradients of the
+    /// results, the results.
+    pub(super) fn activate_back(activation: Activation, rows: &mut [f32], out: &mut [f32], width: usize) {
+        match activation {
+            Activation::Relu => each_row_back(rows, out, width, relu_both),
+            Activation::Gelu => each_row_back(rows, out, width, gelu_both),
+            Activation::GeluNew => each_row_back(rows, out, width, gelu_new_both),
+            Activation::Silu => each_row_back(rows, out, width, silu_both),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Causal attention with grouped key/value heads.
 
-use burn::tensor::{Bool, Device, Tensor, TensorData, activation::softmax};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData, activation::softmax};
 
-use super::Dropout;
 use super::attention_maps::{show, watched};
 use super::flex;
 use super::fused_attention::Attention;
+use super::self_attention::{Cross, Packed, TermsKind};
+use super::{Dropout, embedding};
 
 /// How attention is divided. Each key/value head serves `query / key_value` neighbouring query heads
 /// (Ainslie et al. 2023); with as many of both it is plain multi-head attention.
@@ -54,18 +55,19 @@ impl Heads {
 /// `[batch·seq, (query + 2·key_value)·width]` rows `[queries | keys | values]` →
 /// `[batch·seq, query·width]`. Dropout falls on the probabilities.
 pub fn attention(packed: Tensor<2>, heads: Heads, seq: usize, dropout: Option<Dropout>) -> Tensor<2> {
-    if flex::applies(&packed) && !watched() {
-        flex::run(Attention { heads, seq, dropout }, [packed])
-    } else {
-        composed(packed, heads, seq, dropout)
-    }
+    scored_attention(packed, heads, seq, &Scoring::causal(heads, 0), dropout)
 }
 
-pub(super) fn composed(packed: Tensor<2>, heads: Heads, seq: usize, dropout: Option<Dropout>) -> Tensor<2> {
-    let [rows, _] = packed.dims();
-    let batch = rows / seq;
+pub(super) fn composed(
+    packed: Tensor<2>,
+    heads: Heads,
+    seq: usize,
+    scoring: &Scoring<'_>,
+    dropout: Option<Dropout>,
+) -> Tensor<2> {
+    let batch = packed.dims()[0] / seq;
     let (queries, keys, values) = unpack(packed, heads, batch, seq);
-    attend(queries, keys, values, heads, &Scoring::causal(heads, 0), dropout)
+    attend(queries, keys, values, heads, scoring, dropout)
 }
 
 /// `[batch·seq, packed] → [batch, key_value, group·seq, width]` queries and
@@ -98,15 +100,74 @@ fn group(queries: Tensor<2>, heads: Heads, batch: usize, seq: usize) -> Tensor<4
 pub struct Scoring<'a> {
     /// What the products of queries and keys are multiplied by: `1 / √width` in most models.
     pub scale: f32,
-    /// Added to the scores: `[1, key_value, group·queries, keys]`.
-    pub bias: Option<Tensor<4>>,
+    /// Added to the scores.
+    pub bias: Option<Bias>,
     /// The position of the first query among the keys, if keys after a query are hidden from it.
     pub causal: Option<usize>,
     /// How many keys each sequence of the batch has; what follows is padding. All of them without it.
     pub lengths: Option<&'a [usize]>,
 }
 
+/// Terms that are added to scores.
+#[derive(Clone, Debug)]
+pub enum Bias {
+    /// For each score: `[1, key_value, group·queries, keys]`.
+    Whole(Tensor<4>),
+    /// By how far a key is from its query: `[query heads, queries + keys − 1]`, from the last query's
+    /// first key on, so that query `i` and key `j` have element `j − i + queries − 1`.
+    Diagonals(Tensor<2>),
+    /// By key: `[query heads, keys]`, without a gradient.
+    Keys(Tensor<2>),
+}
+
+impl Bias {
+    /// For each score, `[1, key_value, group·queries, keys]`.
+    fn whole(&self, heads: Heads, queries: usize, keys: usize) -> Tensor<4> {
+        let shape = [1, heads.key_value, heads.group() * queries, keys];
+        match self {
+            Self::Whole(whole) => whole.clone(),
+            Self::Keys(by_key) => {
+                let by_key = by_key.clone().reshape([1, heads.query, 1, keys]);
+                by_key.expand([1, heads.query, queries, keys]).reshape(shape)
+            }
+            Self::Diagonals(diagonals) => {
+                let places: Vec<i64> = (0..queries)
+                    .flat_map(|query| (0..keys).map(move |key| (key + queries - 1 - query) as i64))
+                    .collect();
+                let places = TensorData::new(places, [queries * keys]);
+                let places = Tensor::<1, Int>::from_data(places, &diagonals.device());
+                let rows = embedding(places, diagonals.clone().transpose()); // [queries·keys, heads]
+                let rows = rows.reshape([queries, keys, heads.query]).permute([2, 0, 1]);
+                rows.reshape(shape)
+            }
+        }
+    }
+
+    /// As a fused operation takes it.
+    pub(super) fn terms(bias: Option<&Self>) -> (TermsKind, Option<Tensor<2>>) {
+        match bias {
+            None => (TermsKind::Nothing, None),
+            Some(Self::Diagonals(diagonals)) => (TermsKind::Diagonals, Some(diagonals.clone())),
+            Some(Self::Keys(keys)) => (TermsKind::Keys, Some(keys.clone())),
+            Some(Self::Whole(_)) => unreachable!("callers compose attention with a whole matrix of terms"),
+        }
+    }
+}
+
 impl Scoring<'_> {
+    /// Attention of whole sequences with these scores.
+    pub(super) fn attention(&self, heads: Heads, [queries, keys]: [usize; 2], dropout: Option<Dropout>) -> Attention {
+        Attention {
+            heads,
+            queries,
+            keys,
+            causal: self.causal.is_some(),
+            scale: self.scale,
+            lengths: self.lengths.map(Into::into),
+            dropout,
+        }
+    }
+
     /// Causal attention, the first query being at a position.
     pub fn causal(heads: Heads, start: usize) -> Self {
         Self {
@@ -129,9 +190,51 @@ pub fn scored_attention(
     scoring: &Scoring<'_>,
     dropout: Option<Dropout>,
 ) -> Tensor<2> {
-    let batch = packed.dims()[0] / seq;
-    let (queries, keys, values) = unpack(packed, heads, batch, seq);
-    attend(queries, keys, values, heads, scoring, dropout)
+    if flex::applies(&packed) && !watched() && !matches!(scoring.bias, Some(Bias::Whole(_))) {
+        assert!(
+            scoring.causal.is_none_or(|start| start == 0),
+            "whole sequences begin at 0"
+        );
+        let (terms, input) = Bias::terms(scoring.bias.as_ref());
+        let attention = scoring.attention(heads, [seq, seq], dropout);
+        let operation = Packed { attention, terms };
+        return match input {
+            Some(input) => flex::run(operation, [packed, input]),
+            None => flex::run(operation, [packed]),
+        };
+    }
+    composed(packed, heads, seq, scoring, dropout)
+}
+
+/// Attention of a decoder's queries, `[batch·queries, query·width]`, to rows `[keys | values]` of what
+/// its encoder read, `[batch·source, 2·key_value·width]` → `[batch·queries, query·width]`.
+pub fn source_attention(
+    queries: Tensor<2>,
+    keys_values: Tensor<2>,
+    batch: usize,
+    heads: Heads,
+    scoring: &Scoring<'_>,
+    dropout: Option<Dropout>,
+) -> Tensor<2> {
+    if flex::applies(&queries) && !watched() {
+        let side = |tensor: &Tensor<2>| tensor.dims()[0] / batch;
+        let attention = scoring.attention(heads, [side(&queries), side(&keys_values)], dropout);
+        return flex::run(Cross { attention }, [queries, keys_values]);
+    }
+    composed_source(queries, keys_values, batch, heads, scoring, dropout)
+}
+
+pub(super) fn composed_source(
+    queries: Tensor<2>,
+    keys_values: Tensor<2>,
+    batch: usize,
+    heads: Heads,
+    scoring: &Scoring<'_>,
+    dropout: Option<Dropout>,
+) -> Tensor<2> {
+    let columns = heads.key_value * heads.width;
+    let side = |start: usize| by_head(keys_values.clone().narrow(1, start, columns), heads, batch);
+    cross_attention(queries, (side(0), side(columns)), heads, scoring, dropout)
 }
 
 /// Attention of a decoder's queries, `[batch·new, query·width]`, to what an encoder read:
@@ -188,7 +291,8 @@ pub(super) fn attend(
         scores = scores.mul_scalar(scoring.scale);
     }
     if let Some(bias) = &scoring.bias {
-        scores = scores.add(bias.clone());
+        let [_, _, _, keys] = scores.dims();
+        scores = scores.add(bias.whole(heads, new, keys));
     }
     if let Some(start) = scoring.causal
         && new > 1

@@ -3,7 +3,9 @@
 use burn::tensor::{Int, Tensor};
 use rayon::prelude::*;
 
-use super::flex::{self, Array, Fused, Matrix, Target, buffer, exp, largest, product, sum, vectorized};
+use super::flex::{
+    self, Array, Fused, Matrix, Panels, Right, Target, buffer, exp, largest, product, product_with, sum, vectorized,
+};
 use super::{Orientation, linear};
 
 /// The sum of `−ln softmax(logits)[target]` over the rows whose target is counted, in nats.
@@ -14,17 +16,22 @@ pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
     composed(logits, targets)
 }
 
-/// [`cross_entropy`] of `hidden · tableᵀ`: `[rows, width]` and `[vocab, width]`.
+/// [`cross_entropy`] of `hidden · tableᵀ`, `[rows, width]` and `[vocab, width]`, or
+/// [`smoothed_cross_entropy`] where `smoothing` is not 0.
 ///
 /// On the CPU the logits are never there all at once: a piece of rows goes through the output layer,
 /// the loss and their gradients while it is in the cache (as in Hsu et al. 2024, "Liger Kernel").
-pub fn linear_cross_entropy(hidden: Tensor<2>, table: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+pub fn linear_cross_entropy(hidden: Tensor<2>, table: Tensor<2>, targets: Tensor<1, Int>, smoothing: f32) -> Tensor<1> {
     if flex::applies(&hidden) {
         let data = targets.into_data();
         let targets = data.iter::<i64>().map(|target| usize::try_from(target).ok()).collect();
-        flex::run(Loss { targets }, [hidden, table])
+        flex::run(Loss { targets, smoothing }, [hidden, table])
     } else {
-        composed(linear(hidden, table, None, Orientation::OutputInput), targets)
+        let logits = linear(hidden, table, None, Orientation::OutputInput);
+        match smoothing {
+            0.0 => composed(logits, targets),
+            _ => smoothed_cross_entropy(logits, targets, smoothing),
+        }
     }
 }
 
@@ -57,12 +64,18 @@ pub(super) fn composed(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> 
 struct Loss {
     /// The target of each row, if it is counted.
     targets: Vec<Option<usize>>,
+    /// The share of the targets that is spread over the vocabulary.
+    smoothing: f32,
 }
 
-/// Logits that are there at once.
+/// Logits that are there at once, but for a very large vocabulary.
 const AT_ONCE: usize = 1 << 20;
+/// Rows that are there at once at least: fewer would read the whole table too often.
+const LEAST: usize = 256;
 /// Rows that one thread takes at a time.
 const ROWS: usize = 8;
+/// Values that one thread takes at a time.
+const PIECE: usize = 1 << 14;
 
 impl Fused<2> for Loss {
     /// The gradients of both inputs for a gradient of 1, made going forward; empty when untracked.
@@ -75,36 +88,37 @@ impl Fused<2> for Loss {
             self.targets.iter().all(in_vocabulary),
             "targets are in a vocabulary of {vocab}"
         );
-        let at_once = (AT_ONCE / vocab).clamp(ROWS, rows.max(ROWS)).next_multiple_of(ROWS);
-        let mut logits = buffer(at_once.min(rows) * vocab);
+        let at_once = (AT_ONCE / vocab).max(LEAST).min(rows.max(1));
+        let mut logits = buffer(at_once * vocab);
         let mut losses = vec![0.0; rows];
         let (mut dhidden, mut dtable) = match tracked {
-            true => (buffer(rows * width), vec![0.0; vocab * width]),
+            true if rows == 0 => (Vec::new(), vec![0.0; vocab * width]),
+            true => (buffer(rows * width), buffer(vocab * width)),
             false => (Vec::new(), Vec::new()),
         };
         let by_row = Matrix::rows(table.values(), width);
+        let panels = Panels::of(&[(by_row.transposed(), vocab)], width);
+        let mut target = Target::Replace;
         for start in (0..rows).step_by(at_once) {
             let end = (start + at_once).min(rows);
-            let logits = &mut logits[..(end - start) * vocab];
+            let count = end - start;
+            let logits = &mut logits[..count * vocab];
             let hidden = Matrix::rows(&hidden.values()[start * width..end * width], width);
-            product(
-                logits,
-                [end - start, vocab, width],
-                hidden,
-                by_row.transposed(),
-                Target::Replace,
-            );
+            let shape = [count, vocab, width];
+            product_with(logits, shape, hidden, panels.right(), Target::Replace);
             let inputs = losses[start..end]
                 .par_chunks_mut(ROWS)
                 .zip(self.targets[start..end].par_chunks(ROWS));
             let pieces = logits.par_chunks_mut(ROWS * vocab).zip(inputs);
-            pieces.for_each(|(logits, (losses, targets))| row_losses(logits, losses, targets));
+            pieces.for_each(|(logits, (losses, targets))| row_losses(logits, losses, targets, self.smoothing));
             if tracked {
                 let dlogits = Matrix::rows(logits, vocab);
                 let dhidden = &mut dhidden[start * width..end * width];
-                product(dhidden, [end - start, width, vocab], dlogits, by_row, Target::Replace);
-                let shape = [vocab, width, end - start];
-                product(&mut dtable, shape, dlogits.transposed(), hidden, Target::Add);
+                let shape = [count, width, vocab];
+                product_with(dhidden, shape, dlogits, Right::Rows(by_row), Target::Replace);
+                let shape = [vocab, width, count];
+                product(&mut dtable, shape, dlogits.transposed(), hidden, target);
+                target = Target::Add;
             }
         }
         let total = losses.iter().map(|loss| f64::from(*loss)).sum::<f64>();
@@ -117,14 +131,24 @@ impl Fused<2> for Loss {
 
     fn backward(&self, saved: Self::Saved, gradient: Array, _wanted: [bool; 2]) -> [Option<Array>; 2] {
         let factor = gradient.values()[0];
-        saved.map(|array| Some(array.map_values(|values| values.iter_mut().for_each(|value| *value *= factor))))
+        saved.map(|array| {
+            Some(array.map_values(|values| values.par_chunks_mut(PIECE).for_each(|values| scale(values, factor))))
+        })
     }
 }
 
 vectorized! {
-    /// Each row's loss, and its logits into their gradient `softmax − one at the target`; both are 0
-    /// where the target is not counted.
-    fn row_losses(logits: &mut [f32], losses: &mut [f32], targets: &[Option<usize>]) {
+    fn scale(values: &mut [f32], factor: f32) {
+        for value in values {
+            *value *= factor;
+        }
+    }
+}
+
+vectorized! {
+    /// Each row's loss, and its logits into their gradient `softmax − target`; both are 0 where the
+    /// target is not counted.
+    fn row_losses(logits: &mut [f32], losses: &mut [f32], targets: &[Option<usize>], smoothing: f32) {
         let vocab = logits.len() / losses.len();
         for ((logits, loss), target) in logits.chunks_exact_mut(vocab).zip(losses).zip(targets) {
             let Some(target) = *target else {
@@ -134,16 +158,21 @@ vectorized! {
             };
             let maximum = largest(logits);
             let picked = logits[target] - maximum;
+            let spread = smoothing / vocab as f32;
+            let expected = match smoothing {
+                0.0 => picked,
+                _ => (1.0 - smoothing) * picked + spread * sum(logits, |x| x - maximum),
+            };
             for logit in logits.iter_mut() {
                 *logit = exp(*logit - maximum);
             }
             let total = sum(logits, |x| x);
-            *loss = total.ln() - picked;
+            *loss = total.ln() - expected;
             let share = 1.0 / total;
             for logit in logits.iter_mut() {
-                *logit *= share;
+                *logit = *logit * share - spread;
             }
-            logits[target] -= 1.0;
+            logits[target] -= 1.0 - smoothing;
         }
     }
 }

@@ -200,7 +200,8 @@ pub(super) fn column_sums(array: &Array) -> Array {
 }
 
 vectorized! {
-    fn add_columns(sums: &mut [f32], values: &[f32], start: usize, columns: usize) {
+    /// Adds the columns of rows to their sums.
+    pub(super) fn add_columns(sums: &mut [f32], values: &[f32], start: usize, columns: usize) {
         for row in values.chunks_exact(columns) {
             for (sum, value) in sums.iter_mut().zip(&row[start..]) {
                 *sum += value;

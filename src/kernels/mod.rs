@@ -6,14 +6,18 @@
 //! weight is one matrix product and not one for each sequence.
 
 mod activation;
+mod adamw;
 mod attention;
 mod attention_maps;
 mod cached_attention;
 mod cross_entropy;
 mod dropout;
 mod embedding;
+mod entry;
 mod flex;
 mod fused_attention;
+mod fused_mlp;
+mod halves;
 pub mod inference;
 mod linear;
 mod norm;
@@ -23,19 +27,24 @@ mod precision_tests;
 mod recomputed;
 mod recurrence;
 mod rotary;
+mod self_attention;
 #[cfg(test)]
 mod tests;
 
 pub use activation::{Activation, gelu, swiglu};
-pub use attention::{Heads, Scoring, attention, by_head, cross_attention, regroup, scored_attention};
+pub use adamw::{AdamW, Moving, sum_of_squares, updated};
+pub use attention::{
+    Bias, Heads, Scoring, attention, by_head, cross_attention, regroup, scored_attention, source_attention,
+};
 pub use attention_maps::{AttentionMap, watch_attention};
 pub use cached_attention::{KeyValues, cached_attention, scored_cached_attention};
 pub use cross_entropy::{cross_entropy, linear_cross_entropy, smoothed_cross_entropy};
 pub use dropout::{Dropout, dropout};
-pub use embedding::embedding;
+pub use embedding::{embedding, embedding_at};
 pub use flex::{Entered, Precision};
+pub use halves::{Attending, Products, RowNorm, mlp, self_attention};
 pub use linear::{Orientation, joined_linear, linear};
-pub use norm::{layer_norm, rms_norm};
+pub use norm::{Kind as NormKind, layer_norm, rms_norm};
 pub use position_bias::{RelativeBuckets, alibi, alibi_terms};
 pub use recomputed::{Part, recomputed};
 pub use recurrence::{Cell, State, recurrence};

@@ -86,6 +86,72 @@ impl Fused<2> for RmsNorm {
     }
 }
 
+/// Which norm.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// Layer norm, with a bias or without.
+    Layer {
+        /// Added to the variance.
+        epsilon: f32,
+        /// Whether it has a bias.
+        biased: bool,
+    },
+    /// RMS norm.
+    Rms {
+        /// Added to the mean square.
+        epsilon: f32,
+    },
+}
+
+impl Kind {
+    /// Whether it has a bias.
+    pub(super) fn biased(self) -> bool {
+        matches!(self, Self::Layer { biased: true, .. })
+    }
+}
+
+/// Some rows forward, on this thread. `statistics` become each row's mean and scale.
+pub(super) fn norm_rows(
+    kind: Kind,
+    out: &mut [f32],
+    statistics: &mut [[f32; 2]],
+    x: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+) {
+    match kind {
+        Kind::Layer { epsilon, .. } => layer_norm_rows(out, statistics, x, weight, bias, epsilon),
+        Kind::Rms { epsilon } => rms_norm_rows(out, statistics, x, weight, epsilon),
+    }
+}
+
+/// Some rows backward, on this thread: their gradient becomes that of their input, to which `direct`
+/// is added, and their shares of the weight's and bias's gradients are added to `share`.
+pub(super) fn gradient_rows(
+    kind: Kind,
+    gradient: &mut [f32],
+    share: &mut [f32],
+    statistics: &[[f32; 2]],
+    x: &[f32],
+    weight: &[f32],
+    direct: &[f32],
+) {
+    match kind {
+        Kind::Layer { .. } => layer_norm_gradients(gradient, share, statistics, x, weight),
+        Kind::Rms { .. } => rms_norm_gradients(gradient, share, statistics, x, weight),
+    }
+    add(gradient, direct);
+}
+
+vectorized! {
+    /// Adds values to values.
+    pub(super) fn add(to: &mut [f32], values: &[f32]) {
+        for (to, value) in to.iter_mut().zip(values) {
+            *to += value;
+        }
+    }
+}
+
 /// All rows forward.
 fn normalise(
     x: Array,

@@ -39,6 +39,22 @@ impl RelativeBuckets {
         base + (exact + by_logarithm as usize).min(buckets - 1)
     }
 
+    /// The terms of queries and keys from position 0 on, by how far they are from each other: `[buckets,
+    /// heads]` table → `[heads, queries + keys − 1]`, as [`Bias::Diagonals`](super::Bias) has them.
+    pub fn diagonals(&self, table: Tensor<2>, queries: usize, keys: usize) -> Tensor<2> {
+        let last = queries - 1;
+        let buckets: Vec<i32> = (0..queries + keys - 1)
+            .map(|diagonal| match diagonal.checked_sub(last) {
+                Some(ahead) => self.bucket(0, ahead),
+                None => self.bucket(last - diagonal, 0),
+            })
+            .map(|bucket| i32::try_from(bucket).expect("a few dozen buckets"))
+            .collect();
+        let count = buckets.len();
+        let buckets = TensorData::new(buckets, [count]);
+        embedding(Tensor::<1, Int>::from_data(buckets, &table.device()), table).transpose()
+    }
+
     /// A head's term for each distance, of `[buckets, heads]` values: `[heads, 2·reach − 1]` (or `reach`, when
     /// keys after a query are never seen), the key of the query's own position at column `reach − 1`.
     pub fn by_distance(&self, table: &[f32], reach: usize) -> Vec<f32> {
@@ -63,15 +79,9 @@ impl RelativeBuckets {
 }
 
 /// ALiBi (Press et al. 2022) as Falcon has it: each head adds its slope times a key's position, in
-/// bfloat16, divided by `√width` as the scores are: `[1, key_value, group·queries, keys]`.
-pub fn alibi(heads: Heads, queries: usize, keys: usize, device: &Device) -> Tensor<4> {
-    let terms = alibi_terms(heads, keys);
-    let values: Vec<f32> = terms
-        .chunks_exact(keys)
-        .flat_map(|head| std::iter::repeat_n(head, queries).flatten().copied())
-        .collect();
-    let shape = [1, heads.key_value, heads.group() * queries, keys];
-    Tensor::from_data(TensorData::new(values, shape), device)
+/// bfloat16, divided by `√width` as the scores are: `[query, keys]`.
+pub fn alibi(heads: Heads, keys: usize, device: &Device) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(alibi_terms(heads, keys), [heads.query, keys]), device)
 }
 
 /// The same for each head and key, which are those of every query: `[query, keys]`.

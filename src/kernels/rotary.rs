@@ -1,6 +1,6 @@
 //! Rotary positions.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
@@ -94,13 +94,7 @@ impl Rotation {
 /// `[queries | keys | values]`; the values pass through.
 pub fn rotary(packed: Tensor<2>, heads: Heads, seq: usize, rotation: Rotation) -> Tensor<2> {
     if flex::applies(&packed) {
-        let (cosines, sines) = rotation.tables(seq, heads.width);
-        let turn = Turn {
-            heads,
-            cosines: cosines.into(),
-            sines: sines.into(),
-        };
-        flex::run(turn, [packed])
+        flex::run(Turn::new(heads, seq, rotation), [packed])
     } else {
         composed(packed, heads, seq, rotation)
     }
@@ -132,7 +126,7 @@ pub(super) fn composed(packed: Tensor<2>, heads: Heads, seq: usize, rotation: Ro
 }
 
 #[derive(Clone, Debug)]
-struct Turn {
+pub(super) struct Turn {
     heads: Heads,
     /// `[seq, head_width/2]`
     cosines: Arc<[f32]>,
@@ -140,19 +134,42 @@ struct Turn {
 }
 
 impl Turn {
-    fn apply(&self, packed: Array, direction: f32) -> Array {
-        let [_, columns] = packed.dims();
+    /// The tables are those of the last call where they can be: all layers of a model have the same.
+    pub(super) fn new(heads: Heads, seq: usize, rotation: Rotation) -> Self {
+        type Last = (Rotation, [usize; 2], Arc<[f32]>, Arc<[f32]>);
+        static LAST: Mutex<Option<Last>> = Mutex::new(None);
+        let shape = [seq, heads.width];
+        let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+        let (cosines, sines) = match &*last {
+            Some((same, of, cosines, sines)) if *same == rotation && *of == shape => (cosines.clone(), sines.clone()),
+            _ => {
+                let (cosines, sines) = rotation.tables(seq, heads.width);
+                let tables: (Arc<[f32]>, Arc<[f32]>) = (cosines.into(), sines.into());
+                *last = Some((rotation, shape, tables.0.clone(), tables.1.clone()));
+                tables
+            }
+        };
+        Self { heads, cosines, sines }
+    }
+
+    /// Turns the queries and keys of packed rows of `columns` values, the first being row `first` of
+    /// the batch.
+    pub(super) fn rows(&self, values: &mut [f32], columns: usize, first: usize, direction: f32) {
         let (turned, half) = (self.heads.query + self.heads.key_value, self.heads.width / 2);
         let seq = self.cosines.len() / half;
+        for (row, values) in values.chunks_exact_mut(columns).enumerate() {
+            let table = (first + row) % seq * half..((first + row) % seq + 1) * half;
+            let (cosines, sines) = (&self.cosines[table.clone()], &self.sines[table]);
+            turn_row(&mut values[..turned * 2 * half], cosines, sines, direction);
+        }
+    }
+
+    fn apply(&self, packed: Array, direction: f32) -> Array {
+        const ROWS: usize = 16;
+        let [_, columns] = packed.dims();
         packed.map_values(|values| {
-            values
-                .par_chunks_exact_mut(columns)
-                .enumerate()
-                .for_each(|(row, values)| {
-                    let table = row % seq * half..(row % seq + 1) * half;
-                    let (cosines, sines) = (&self.cosines[table.clone()], &self.sines[table]);
-                    turn_row(&mut values[..turned * 2 * half], cosines, sines, direction);
-                });
+            let pieces = values.par_chunks_mut(ROWS * columns).enumerate();
+            pieces.for_each(|(piece, values)| self.rows(values, columns, piece * ROWS, direction));
         })
     }
 }

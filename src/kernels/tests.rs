@@ -186,7 +186,7 @@ fn causal_attention() {
                     "attention",
                     [[2 * seq, heads.packed()]],
                     |[x]| attention(x, heads, seq, dropout),
-                    |[x]| attention::composed(x, heads, seq, dropout),
+                    |[x]| attention::composed(x, heads, seq, &Scoring::causal(heads, 0), dropout),
                 );
             }
         }
@@ -236,7 +236,7 @@ fn the_loss_of_a_language_model() {
         compare(
             "loss",
             [[rows, 12], [vocab, 12]],
-            |[h, t]| linear_cross_entropy(h, t, targets()).unsqueeze(),
+            |[h, t]| linear_cross_entropy(h, t, targets(), 0.0).unsqueeze(),
             |[h, t]| {
                 let logits = composed_linear(h, t, None, Orientation::OutputInput);
                 composed_cross_entropy(logits, targets()).unsqueeze()
@@ -257,5 +257,208 @@ fn recurrent_layers() {
                 |[x, w, b]| recurrence::composed(x, w, b, cell, seq),
             );
         }
+    }
+}
+
+/// The norm of a half, out of the operation's inputs.
+fn norm_of(inputs: &mut impl Iterator<Item = Tensor<2>>, kind: NormKind) -> RowNorm {
+    RowNorm {
+        kind,
+        weight: inputs.next().unwrap(),
+        bias: matches!(kind, NormKind::Layer { biased: true, .. }).then(|| inputs.next().unwrap()),
+    }
+}
+
+/// Products of a half, out of the operation's inputs.
+fn products_of(
+    inputs: &mut impl Iterator<Item = Tensor<2>>,
+    parts: usize,
+    biased: bool,
+    orientation: Orientation,
+) -> Products {
+    Products {
+        weights: inputs.take(parts).collect(),
+        biases: inputs.take(if biased { parts } else { 0 }).collect(),
+        orientation,
+    }
+}
+
+const LAYER: NormKind = NormKind::Layer {
+    epsilon: 1e-5,
+    biased: true,
+};
+const RMS: NormKind = NormKind::Rms { epsilon: 1e-6 };
+
+type MlpForm = fn(Tensor<2>, Option<&RowNorm>, &Products, Activation, &Products, Option<Dropout>) -> Tensor<2>;
+
+#[test]
+fn second_halves_of_blocks() {
+    let (in_out, out_in) = (Orientation::InputOutput, Orientation::OutputInput);
+    for rows in [1, 70, 150] {
+        for drop in [None, Dropout::new(0.2, &Seed::root(8))] {
+            for activation in [Activation::GeluNew, Activation::Gelu, Activation::Relu] {
+                let run = |form: MlpForm, [x, rest @ ..]: [Tensor<2>; 7]| {
+                    let mut rest = rest.into_iter();
+                    let norm = norm_of(&mut rest, LAYER);
+                    let inner = products_of(&mut rest, 1, true, in_out);
+                    let outer = products_of(&mut rest, 1, true, in_out);
+                    form(x, Some(&norm), &inner, activation, &outer, drop)
+                };
+                let shapes = [[rows, 20], [1, 20], [1, 20], [20, 37], [1, 37], [37, 20], [1, 20]];
+                let composed = |inputs| run(halves::composed_mlp, inputs);
+                compare("mlp", shapes, |inputs| run(mlp, inputs), composed);
+            }
+            let run = |form: MlpForm, [x, rest @ ..]: [Tensor<2>; 5]| {
+                let mut rest = rest.into_iter();
+                let norm = norm_of(&mut rest, RMS);
+                let inner = products_of(&mut rest, 2, false, out_in);
+                let outer = products_of(&mut rest, 1, false, out_in);
+                form(x, Some(&norm), &inner, Activation::Silu, &outer, drop)
+            };
+            let shapes = [[rows, 20], [1, 20], [33, 20], [33, 20], [20, 33]];
+            let composed = |inputs| run(halves::composed_mlp, inputs);
+            compare("gated mlp", shapes, |inputs| run(mlp, inputs), composed);
+            let run = |form: MlpForm, [x, rest @ ..]: [Tensor<2>; 3]| {
+                let mut rest = rest.into_iter();
+                let inner = products_of(&mut rest, 1, false, out_in);
+                let outer = products_of(&mut rest, 1, false, out_in);
+                form(x, None, &inner, Activation::Relu, &outer, drop)
+            };
+            let shapes = [[rows, 20], [33, 20], [20, 33]];
+            let composed = |inputs| run(halves::composed_mlp, inputs);
+            compare("mlp without norm", shapes, |inputs| run(mlp, inputs), composed);
+        }
+    }
+}
+
+type AttentionForm =
+    fn(Tensor<2>, Option<&RowNorm>, &Products, &Attending<'_>, &Products, Option<Dropout>) -> Tensor<2>;
+
+#[test]
+fn first_halves_of_blocks() {
+    for (heads, seq) in HEADS
+        .into_iter()
+        .flat_map(|heads| [3usize, 9, 70].map(|seq| (heads, seq)))
+    {
+        let (rows, packed, inside) = (2 * seq, heads.packed(), heads.query * heads.width);
+        for drop in [None, Dropout::new(0.2, &Seed::root(8))] {
+            let lengths = [seq, seq.div_ceil(2)];
+            let run = |form: AttentionForm, [x, terms, rest @ ..]: [Tensor<2>; 8]| {
+                let mut rest = rest.into_iter();
+                let norm = norm_of(&mut rest, LAYER);
+                let inner = products_of(&mut rest, 1, true, Orientation::InputOutput);
+                let outer = products_of(&mut rest, 1, true, Orientation::InputOutput);
+                let scoring = Scoring {
+                    scale: 0.7,
+                    bias: Some(Bias::Diagonals(terms)),
+                    causal: None,
+                    lengths: Some(&lengths),
+                };
+                let attending = Attending {
+                    heads,
+                    seq,
+                    rotation: None,
+                    scoring: &scoring,
+                    dropout: drop,
+                };
+                form(x, Some(&norm), &inner, &attending, &outer, drop)
+            };
+            let terms = [heads.query, 2 * seq - 1];
+            let (inner, outer) = ([20, packed], [inside, 20]);
+            let shapes = [[rows, 20], terms, [1, 20], [1, 20], inner, [1, packed], outer, [1, 20]];
+            let composed = |inputs| run(halves::composed_self_attention, inputs);
+            compare(
+                "padded attention",
+                shapes,
+                |inputs| run(self_attention, inputs),
+                composed,
+            );
+            let run = |form: AttentionForm, [x, rest @ ..]: [Tensor<2>; 6]| {
+                let mut rest = rest.into_iter();
+                let norm = norm_of(&mut rest, RMS);
+                let inner = products_of(&mut rest, 3, false, Orientation::OutputInput);
+                let outer = products_of(&mut rest, 1, false, Orientation::OutputInput);
+                let attending = Attending {
+                    heads,
+                    seq,
+                    rotation: Some(Rotation {
+                        scaling: Scaling::None,
+                        theta: 10_000.0,
+                        start: 0,
+                    }),
+                    scoring: &Scoring::causal(heads, 0),
+                    dropout: None,
+                };
+                form(x, Some(&norm), &inner, &attending, &outer, drop)
+            };
+            let keys = heads.key_value * heads.width;
+            let shapes = [[rows, 20], [1, 20], [inside, 20], [keys, 20], [keys, 20], [20, inside]];
+            let composed = |inputs| run(halves::composed_self_attention, inputs);
+            compare(
+                "rotary attention",
+                shapes,
+                |inputs| run(self_attention, inputs),
+                composed,
+            );
+        }
+    }
+}
+
+#[test]
+fn attention_to_a_source_and_with_terms_by_key() {
+    for heads in HEADS {
+        let (queries, keys) = (heads.query * heads.width, 2 * heads.key_value * heads.width);
+        for drop in [None, Dropout::new(0.25, &Seed::root(5))] {
+            let lengths = [70, 1, 33];
+            let scoring = Scoring {
+                causal: None,
+                lengths: Some(&lengths),
+                ..Scoring::causal(heads, 0)
+            };
+            compare(
+                "source",
+                [[3 * 40, queries], [3 * 70, keys]],
+                |[q, kv]| source_attention(q, kv, 3, heads, &scoring, drop),
+                |[q, kv]| attention::composed_source(q, kv, 3, heads, &scoring, drop),
+            );
+            let by_key = |x: &Tensor<2>| Scoring {
+                bias: Some(Bias::Keys(alibi(heads, 50, &x.device()))),
+                ..Scoring::causal(heads, 0)
+            };
+            compare(
+                "alibi",
+                [[2 * 50, heads.packed()]],
+                |[x]| scored_attention(x.clone(), heads, 50, &by_key(&x), drop),
+                |[x]| attention::composed(x.clone(), heads, 50, &by_key(&x), drop),
+            );
+        }
+    }
+}
+
+#[test]
+fn lookups_with_positions_and_a_tied_output() {
+    let device = cpu();
+    let tokens = || Tensor::<1, Int>::from_data(TensorData::from([3i64, 0, 3, 6, 1, 3]), &device);
+    let targets = || Tensor::<1, Int>::from_data(TensorData::from([1i64, 0, -1, 6, 2, 3]), &device);
+    compare(
+        "positions",
+        [[7, 5], [3, 5]],
+        |[t, p]| embedding_at(tokens(), t, p, 0, 3),
+        |[t, p]| embedding::composed_at(tokens(), t, p),
+    );
+    for smoothing in [0.0, 0.1] {
+        compare(
+            "tied",
+            [[7, 5], [3, 5]],
+            |[t, p]| {
+                let x = embedding_at(tokens(), t.clone(), p, 0, 3);
+                linear_cross_entropy(x, t, targets(), smoothing).unsqueeze()
+            },
+            |[t, p]| {
+                let x = embedding::composed_at(tokens(), t.clone(), p);
+                let logits = composed_linear(x, t, None, Orientation::OutputInput);
+                smoothed_cross_entropy(logits, targets(), smoothing).unsqueeze()
+            },
+        );
     }
 }

@@ -10,8 +10,8 @@ use super::init::{DEVIATION, Source, Start, residual_deviation};
 use super::layers::{LayerNorm, Linear, parts};
 use super::{LanguageModel, ModelConfig, ModelError, Pass, Role, Weight};
 use crate::kernels::{
-    Activation, Heads, Rotation, Scaling, Scoring, alibi, attention, cached_attention, dropout, embedding, regroup,
-    rotary, scored_attention, scored_cached_attention,
+    Activation, Bias, Heads, Rotation, Scaling, Scoring, alibi, attention, cached_attention, dropout, embedding,
+    regroup, rotary, scored_attention, scored_cached_attention,
 };
 
 /// Which of the Falcons a model is.
@@ -165,7 +165,7 @@ impl Falcon {
         let drop = pass.drop("attention", layer, self.dropout);
         let mixed = if self.layout.alibi {
             let scoring = Scoring {
-                bias: Some(alibi(heads, seq, start + seq, &packed.device())),
+                bias: Some(Bias::Keys(alibi(heads, start + seq, &packed.device()))),
                 ..Scoring::causal(heads, start)
             };
             match pass {

@@ -6,10 +6,10 @@ use serde_json::{Map, Value, json};
 use super::config::{Fields, Layout};
 use super::inference::{self, Decoder, Embedding, Mlp, Network, Order, Positions, Stack};
 use super::init::{DEVIATION, Source, Start, residual_deviation};
-use super::layers::{LayerNorm, parts};
+use super::layers::{Half, LayerNorm, parts};
 use super::{LanguageModel, ModelConfig, ModelError, Pass, Role, Weight};
 use crate::kernels::inference::Panels;
-use crate::kernels::{Activation, Heads, Orientation, attention, cached_attention, dropout, embedding, gelu, linear};
+use crate::kernels::{Activation, Attending, Heads, Orientation, Products, Scoring, dropout, embedding_at, mlp};
 
 /// The weights of a GPT-2.
 #[derive(Clone, Debug)]
@@ -66,13 +66,12 @@ impl Product {
         }
     }
 
-    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        linear(
-            x,
-            self.weight.value(),
-            Some(self.bias.value()),
-            Orientation::InputOutput,
-        )
+    fn products(&self) -> Products {
+        Products {
+            weights: vec![self.weight.value()],
+            biases: vec![self.bias.value()],
+            orientation: Orientation::InputOutput,
+        }
     }
 
     fn compile(&mut self) -> Panels {
@@ -117,30 +116,31 @@ impl Gpt2 {
 
 impl LanguageModel for Gpt2 {
     fn hidden(&self, tokens: Tensor<2, Int>, mut pass: Pass<'_>) -> Tensor<2> {
-        let [batch, seq] = tokens.dims();
+        let [_, seq] = tokens.dims();
         let start = pass.start();
         let drop = |site: &str, layer: usize, pass: &Pass<'_>| pass.drop(site, layer, self.dropout);
-        let x = embedding(tokens.flatten(0, 1), self.tokens.value());
-        // positions are the same for every sequence of the batch
-        let width = x.dims()[1];
-        let positions = self.positions.value().narrow(0, start, seq).unsqueeze_dim::<3>(0);
-        let x = x
-            .reshape([batch, seq, width])
-            .add(positions)
-            .reshape([batch * seq, width]);
+        let (table, positions) = (self.tokens.value(), self.positions.value());
+        let x = embedding_at(tokens.flatten(0, 1), table, positions, start, seq);
         let mut x = dropout(x, drop("embedding", 0, &pass));
         for (layer, block) in self.blocks.iter().enumerate() {
-            let packed = block.attention_in.forward(block.attention_norm.forward(x.clone()));
-            let drop_probabilities = drop("attention", layer, &pass);
-            let mixed = match &mut pass {
-                Pass::Whole { .. } => attention(packed, self.heads, seq, drop_probabilities),
-                Pass::Cached { cache } => cached_attention(packed, self.heads, cache.layer(layer)),
+            let half = Half {
+                norm: Some(block.attention_norm.row_norm()),
+                inner: block.attention_in.products(),
+                outer: block.attention_out.products(),
             };
-            let mixed = block.attention_out.forward(mixed);
-            x = x.add(dropout(mixed, drop("attention_out", layer, &pass)));
-            let inner = gelu(block.mlp_in.forward(block.mlp_norm.forward(x.clone())));
-            let inner = block.mlp_out.forward(inner);
-            x = x.add(dropout(inner, drop("mlp_out", layer, &pass)));
+            let attending = Attending {
+                heads: self.heads,
+                seq,
+                rotation: None,
+                scoring: &Scoring::causal(self.heads, start),
+                dropout: drop("attention", layer, &pass),
+            };
+            let dropped = drop("attention_out", layer, &pass);
+            x = half.attend(x, &attending, dropped, layer, &mut pass);
+            let norm = block.mlp_norm.row_norm();
+            let (inner, outer) = (block.mlp_in.products(), block.mlp_out.products());
+            let dropped = drop("mlp_out", layer, &pass);
+            x = mlp(x, Some(&norm), &inner, Activation::GeluNew, &outer, dropped);
         }
         self.norm.forward(x)
     }

@@ -4,9 +4,12 @@ use burn::tensor::Tensor;
 
 use super::inference::{Cross, Norm};
 use super::init::{Source, Start};
-use super::{Encoded, Role, Weight};
+use super::{Encoded, Pass, Role, Weight};
 use crate::kernels::inference::Panels;
-use crate::kernels::{Heads, Orientation, by_head, joined_linear, layer_norm, linear, rms_norm};
+use crate::kernels::{
+    Attending, Dropout, Heads, NormKind, Orientation, Products, RowNorm, by_head, linear, rotary,
+    scored_cached_attention, self_attention,
+};
 
 /// Something with weights, in the order of their declaration.
 pub(super) trait Layer {
@@ -91,13 +94,19 @@ impl LayerNorm {
         }
     }
 
+    pub(super) fn row_norm(&self) -> RowNorm {
+        RowNorm {
+            kind: NormKind::Layer {
+                epsilon: self.epsilon,
+                biased: self.bias.is_some(),
+            },
+            weight: self.weight.value(),
+            bias: self.bias.as_ref().map(Weight::value),
+        }
+    }
+
     pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let weight = self.weight.value();
-        let bias = match &self.bias {
-            Some(bias) => bias.value(),
-            None => weight.clone().detach().zeros_like(),
-        };
-        layer_norm(x, weight, bias, self.epsilon)
+        self.row_norm().apply(x)
     }
 
     pub(super) fn compile(&mut self) -> Norm {
@@ -126,8 +135,16 @@ impl RmsNorm {
         }
     }
 
+    pub(super) fn row_norm(&self) -> RowNorm {
+        RowNorm {
+            kind: NormKind::Rms { epsilon: self.epsilon },
+            weight: self.weight.value(),
+            bias: None,
+        }
+    }
+
     pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        rms_norm(x, self.weight.value(), self.epsilon)
+        self.row_norm().apply(x)
     }
 
     pub(super) fn compile(&mut self) -> Norm {
@@ -192,15 +209,55 @@ impl Linear {
 
     /// Several products of one input side by side, all with a bias or none.
     pub(super) fn joined<const N: usize>(x: Tensor<2>, layers: [&Self; N]) -> Tensor<2> {
-        let product = joined_linear(x, layers.map(|layer| layer.weight.value()));
-        let biases: Vec<_> = layers
-            .iter()
-            .filter_map(|layer| Some(layer.bias.as_ref()?.value()))
-            .collect();
-        if biases.is_empty() {
-            product
-        } else {
-            product.add(Tensor::cat(biases, 1))
+        Self::products(layers).apply(x)
+    }
+
+    /// The same as a half of a block takes them.
+    pub(super) fn products<const N: usize>(layers: [&Self; N]) -> Products {
+        Products {
+            weights: layers.iter().map(|layer| layer.weight.value()).collect(),
+            biases: layers
+                .iter()
+                .filter_map(|layer| Some(layer.bias.as_ref()?.value()))
+                .collect(),
+            orientation: Orientation::OutputInput,
+        }
+    }
+}
+
+/// The weights of a block's first half.
+pub(super) struct Half {
+    /// The norm before, if it is before.
+    pub(super) norm: Option<RowNorm>,
+    /// `[queries | keys | values]`
+    pub(super) inner: Products,
+    pub(super) outer: Products,
+}
+
+impl Half {
+    /// `x + dropout(outer(attention(inner(norm(x)))))` of whole sequences, or of new tokens after those
+    /// in a cache.
+    pub(super) fn attend(
+        &self,
+        x: Tensor<2>,
+        attending: &Attending<'_>,
+        drop: Option<Dropout>,
+        layer: usize,
+        pass: &mut Pass<'_>,
+    ) -> Tensor<2> {
+        let norm = self.norm.as_ref();
+        match pass {
+            Pass::Whole { .. } => self_attention(x, norm, &self.inner, attending, &self.outer, drop),
+            Pass::Cached { cache } => {
+                let normal = norm.map_or_else(|| x.clone(), |norm| norm.apply(x.clone()));
+                let mut packed = self.inner.apply(normal);
+                if let Some(rotation) = attending.rotation {
+                    packed = rotary(packed, attending.heads, attending.seq, rotation);
+                }
+                let cache = cache.layer(layer);
+                let mixed = scored_cached_attention(packed, attending.heads, cache, attending.scoring);
+                x.add(self.outer.apply(mixed))
+            }
         }
     }
 }
@@ -243,9 +300,13 @@ impl Projections {
         }
     }
 
-    /// `[queries | keys | values]` of a sequence that attends to itself.
-    pub(super) fn packed(&self, x: Tensor<2>) -> Tensor<2> {
-        Linear::joined(x, [&self.query, &self.key, &self.value])
+    /// What a sequence attends to itself with, after a norm or without.
+    pub(super) fn half(&self, norm: Option<RowNorm>) -> Half {
+        Half {
+            norm,
+            inner: Linear::products([&self.query, &self.key, &self.value]),
+            outer: Linear::products([&self.output]),
+        }
     }
 
     pub(super) fn queries(&self, x: Tensor<2>) -> Tensor<2> {
@@ -256,6 +317,11 @@ impl Projections {
     pub(super) fn keys_values(&self, encoded: &Encoded, heads: Heads) -> (Tensor<4>, Tensor<4>) {
         let by_head = |side: &Linear| by_head(side.forward(encoded.hidden.clone()), heads, encoded.batch);
         (by_head(&self.key), by_head(&self.value))
+    }
+
+    /// Rows `[keys | values]` of what an encoder read.
+    pub(super) fn source(&self, hidden: Tensor<2>) -> Tensor<2> {
+        Linear::joined(hidden, [&self.key, &self.value])
     }
 
     pub(super) fn out(&self, mixed: Tensor<2>) -> Tensor<2> {

@@ -7,11 +7,9 @@ use serde_json::{Map, Value, json};
 use super::config::{Fields, Layout, rope_theta};
 use super::inference::{self, Decoder, Embedding, Mlp, Network, Order, Positions, Stack};
 use super::init::{DEVIATION, Source, Start, residual_deviation};
-use super::layers::{Linear, RmsNorm, parts};
+use super::layers::{Half, Linear, RmsNorm, parts};
 use super::{LanguageModel, ModelConfig, ModelError, Pass, Role, Weight};
-use crate::kernels::{
-    Activation, Heads, Rotation, Scaling, attention, cached_attention, dropout, embedding, rotary, swiglu,
-};
+use crate::kernels::{Activation, Attending, Heads, Rotation, Scaling, Scoring, dropout, embedding, mlp};
 
 /// What the models of this family differ in.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -153,20 +151,25 @@ impl LanguageModel for Llama {
         let x = embedding(tokens.flatten(0, 1), self.tokens.value());
         let mut x = dropout(x, pass.drop("embedding", 0, self.dropout));
         for (layer, block) in self.blocks.iter().enumerate() {
-            let normal = block.attention_norm.forward(x.clone());
-            let packed = Linear::joined(normal, [&block.query, &block.key, &block.value]);
-            let packed = rotary(packed, self.heads, seq, rotation);
-            let drop_probabilities = pass.drop("attention", layer, self.dropout);
-            let mixed = match &mut pass {
-                Pass::Whole { .. } => attention(packed, self.heads, seq, drop_probabilities),
-                Pass::Cached { cache } => cached_attention(packed, self.heads, cache.layer(layer)),
+            let half = Half {
+                norm: Some(block.attention_norm.row_norm()),
+                inner: Linear::products([&block.query, &block.key, &block.value]),
+                outer: Linear::products([&block.attention_out]),
             };
-            let mixed = block.attention_out.forward(mixed);
-            x = x.add(dropout(mixed, pass.drop("attention_out", layer, self.dropout)));
-            let normal = block.mlp_norm.forward(x.clone());
-            let inner = swiglu(Linear::joined(normal, [&block.gate, &block.up]));
-            let inner = block.down.forward(inner);
-            x = x.add(dropout(inner, pass.drop("mlp_out", layer, self.dropout)));
+            let attending = Attending {
+                heads: self.heads,
+                seq,
+                rotation: Some(rotation),
+                scoring: &Scoring::causal(self.heads, rotation.start),
+                dropout: pass.drop("attention", layer, self.dropout),
+            };
+            let dropped = pass.drop("attention_out", layer, self.dropout);
+            x = half.attend(x, &attending, dropped, layer, &mut pass);
+            let norm = block.mlp_norm.row_norm();
+            let inner = Linear::products([&block.gate, &block.up]);
+            let outer = Linear::products([&block.down]);
+            let dropped = pass.drop("mlp_out", layer, self.dropout);
+            x = mlp(x, Some(&norm), &inner, Activation::Silu, &outer, dropped);
         }
         self.norm.forward(x)
     }

@@ -49,8 +49,8 @@ pub use weight::{Role, Weight};
 use burn::tensor::{Int, Tensor};
 
 use self::inference::Network;
-use self::layers::Layer;
-use crate::kernels::Dropout;
+use self::layers::{Layer, Projections};
+use crate::kernels::{Dropout, Heads, Scoring, cross_attention, source_attention};
 use crate::seed::Seed;
 
 /// What an architecture is: its weights, and the way from tokens to the rows that its output layer
@@ -111,19 +111,31 @@ impl Pass<'_> {
         }
     }
 
-    /// The keys and values of the source for a layer: projected from what the encoder read, with the
-    /// sources' lengths, or as the cache remembers them.
-    fn crossed(
+    /// Attention of a layer's queries to the source: projected from what the encoder read, or as the
+    /// cache remembers it.
+    fn attend_to_source(
         &self,
+        queries: Tensor<2>,
         layer: usize,
-        project: impl FnOnce(&Encoded) -> (Tensor<4>, Tensor<4>),
-    ) -> ((Tensor<4>, Tensor<4>), Option<Vec<usize>>) {
+        attention: &Projections,
+        heads: Heads,
+        scale: f32,
+        drop: Option<Dropout>,
+    ) -> Tensor<2> {
+        let scoring = |lengths| Scoring {
+            scale,
+            bias: None,
+            causal: None,
+            lengths,
+        };
         match self {
             Self::Whole { encoded, .. } => {
                 let encoded = encoded.as_deref().expect("a decoder is given what its encoder read");
-                (project(encoded), Some(encoded.lengths.clone()))
+                let keys_values = attention.source(encoded.hidden.clone());
+                let scoring = scoring(Some(encoded.lengths.as_slice()));
+                source_attention(queries, keys_values, encoded.batch, heads, &scoring, drop)
             }
-            Self::Cached { cache } => (cache.remembered(layer), None),
+            Self::Cached { cache } => cross_attention(queries, cache.remembered(layer), heads, &scoring(None), drop),
         }
     }
 }

@@ -19,9 +19,7 @@ use super::{
     Cache, Inference, Inputs, LanguageModel, Layout, ModelConfig, ModelError, Pass, Role, Sources, Weight, WeightFile,
 };
 use crate::device::{DeviceSpec, is_cpu};
-use crate::kernels::{
-    AttentionMap, Orientation, inference, linear, linear_cross_entropy, smoothed_cross_entropy, watch_attention,
-};
+use crate::kernels::{AttentionMap, Orientation, inference, linear, linear_cross_entropy, watch_attention};
 use crate::seed::Seed;
 
 /// A language model with its weights on one device: a decoder, with an encoder before it where the
@@ -176,7 +174,7 @@ impl Model {
     /// `[batch, seq]` targets, −1 where none is. The caller divides by their number.
     pub fn loss(&self, inputs: impl Into<Inputs>, targets: Tensor<2, Int>, dropout: Option<Seed>) -> Tensor<1> {
         let hidden = self.hidden(inputs.into(), dropout);
-        linear_cross_entropy(hidden, self.network.output().value(), targets.flatten(0, 1))
+        linear_cross_entropy(hidden, self.network.output().value(), targets.flatten(0, 1), 0.0)
     }
 
     /// [`Self::loss`] against targets a share `smoothing` of which is spread over the whole vocabulary.
@@ -187,11 +185,9 @@ impl Model {
         smoothing: f64,
         dropout: Option<Seed>,
     ) -> Tensor<1> {
-        if smoothing == 0.0 {
-            return self.loss(inputs, targets, dropout);
-        }
-        let logits = self.head(self.hidden(inputs.into(), dropout));
-        smoothed_cross_entropy(logits, targets.flatten(0, 1), smoothing as f32)
+        let hidden = self.hidden(inputs.into(), dropout);
+        let table = self.network.output().value();
+        linear_cross_entropy(hidden, table, targets.flatten(0, 1), smoothing as f32)
     }
 
     /// [`Self::logits`], and what each layer attends to: see [`watch_attention`].

@@ -9,10 +9,7 @@ use super::inference::{self, Decoder, Embedding, Network, Order, Positions};
 use super::init::{DEVIATION, Source, Start, residual_deviation};
 use super::layers::{Linear, Projections, RmsNorm, parts};
 use super::{Cache, Encoded, LanguageModel, ModelConfig, ModelError, Pass, Role, Sources, Weight};
-use crate::kernels::{
-    Activation, Heads, RelativeBuckets, Scoring, cross_attention, dropout, embedding, scored_attention,
-    scored_cached_attention,
-};
+use crate::kernels::{Activation, Attending, Bias, Dropout, Heads, RelativeBuckets, Scoring, dropout, embedding, mlp};
 use crate::seed::Seed;
 
 /// What T5s differ in.
@@ -128,8 +125,9 @@ impl T5 {
         }
     }
 
-    /// How far the queries are from the keys, as terms of the scores.
-    fn scoring(&self, stack: &Stack, start: usize, queries: usize, causal: bool) -> Scoring<'static> {
+    /// How far the queries are from the keys, as terms of the scores: of whole sequences, or of new
+    /// tokens after `start` others.
+    fn scoring(&self, stack: &Stack, start: Option<usize>, queries: usize, causal: bool) -> Scoring<'static> {
         let buckets = RelativeBuckets {
             buckets: self.layout.buckets,
             max_distance: self.layout.max_distance,
@@ -137,20 +135,24 @@ impl T5 {
         };
         Scoring {
             scale: 1.0,
-            bias: Some(buckets.bias(stack.positions.value(), start, queries, start + queries)),
-            causal: causal.then_some(start),
+            bias: Some(match start {
+                None => Bias::Diagonals(buckets.diagonals(stack.positions.value(), queries, queries)),
+                Some(start) => Bias::Whole(buckets.bias(stack.positions.value(), start, queries, start + queries)),
+            }),
+            causal: causal.then_some(start.unwrap_or(0)),
             lengths: None,
         }
     }
 
-    fn mlp(&self, block: &Block, x: Tensor<2>) -> Tensor<2> {
-        let normal = block.mlp_norm.forward(x);
-        let inner = self.layout.activation.apply(block.mlp.inner.forward(normal.clone()));
+    /// With its norm and the residual connection around it.
+    fn mlp(&self, block: &Block, x: Tensor<2>, drop: Option<Dropout>) -> Tensor<2> {
+        let norm = block.mlp_norm.row_norm();
         let inner = match &block.mlp.up {
-            Some(up) => inner.mul(up.forward(normal)),
-            None => inner,
+            Some(up) => Linear::products([&block.mlp.inner, up]),
+            None => Linear::products([&block.mlp.inner]),
         };
-        block.mlp.out.forward(inner)
+        let outer = Linear::products([&block.mlp.out]);
+        mlp(x, Some(&norm), &inner, self.layout.activation, &outer, drop)
     }
 }
 
@@ -252,25 +254,28 @@ impl Stack {
 impl LanguageModel for T5 {
     fn encode(&self, source: &Sources, dropout_seed: Option<Seed>) -> Encoded {
         let [batch, seq] = source.tokens.dims();
-        let pass = Pass::Whole {
+        let mut pass = Pass::Whole {
             dropout: dropout_seed,
             encoded: None,
         };
         let scoring = Scoring {
             lengths: Some(&source.lengths),
-            ..self.scoring(&self.encoder, 0, seq, false)
+            ..self.scoring(&self.encoder, None, seq, false)
         };
         let x = embedding(source.tokens.clone().flatten(0, 1), self.tokens.value());
         let mut x = dropout(x, pass.drop("encoder_embedding", 0, self.dropout));
         for (layer, block) in self.encoder.blocks.iter().enumerate() {
-            let packed = block.attention.packed(block.attention_norm.forward(x.clone()));
-            let drop = pass.drop("encoder_attention", layer, self.dropout);
-            let mixed = block
-                .attention
-                .out(scored_attention(packed, self.heads, seq, &scoring, drop));
-            x = x.add(dropout(mixed, pass.drop("encoder_attention_out", layer, self.dropout)));
-            let inner = self.mlp(block, x.clone());
-            x = x.add(dropout(inner, pass.drop("encoder_mlp_out", layer, self.dropout)));
+            let half = block.attention.half(Some(block.attention_norm.row_norm()));
+            let attending = Attending {
+                heads: self.heads,
+                seq,
+                rotation: None,
+                scoring: &scoring,
+                dropout: pass.drop("encoder_attention", layer, self.dropout),
+            };
+            let dropped = pass.drop("encoder_attention_out", layer, self.dropout);
+            x = half.attend(x, &attending, dropped, layer, &mut pass);
+            x = self.mlp(block, x, pass.drop("encoder_mlp_out", layer, self.dropout));
         }
         Encoded {
             hidden: self.encoder.norm.forward(x),
@@ -288,36 +293,30 @@ impl LanguageModel for T5 {
 
     fn hidden(&self, tokens: Tensor<2, Int>, mut pass: Pass<'_>) -> Tensor<2> {
         let [_, seq] = tokens.dims();
-        let scoring = self.scoring(&self.decoder, pass.start(), seq, true);
+        let start = matches!(pass, Pass::Cached { .. }).then(|| pass.start());
+        let scoring = self.scoring(&self.decoder, start, seq, true);
         let x = embedding(tokens.flatten(0, 1), self.tokens.value());
         let mut x = dropout(x, pass.drop("embedding", 0, self.dropout));
         for (layer, block) in self.decoder.blocks.iter().enumerate() {
-            let packed = block.attention.packed(block.attention_norm.forward(x.clone()));
-            let drop = pass.drop("attention", layer, self.dropout);
-            let mixed = match &mut pass {
-                Pass::Whole { .. } => scored_attention(packed, self.heads, seq, &scoring, drop),
-                Pass::Cached { cache } => scored_cached_attention(packed, self.heads, cache.layer(layer), &scoring),
+            let half = block.attention.half(Some(block.attention_norm.row_norm()));
+            let attending = Attending {
+                heads: self.heads,
+                seq,
+                rotation: None,
+                scoring: &scoring,
+                dropout: pass.drop("attention", layer, self.dropout),
             };
-            let mixed = block.attention.out(mixed);
-            x = x.add(dropout(mixed, pass.drop("attention_out", layer, self.dropout)));
+            let dropped = pass.drop("attention_out", layer, self.dropout);
+            x = half.attend(x, &attending, dropped, layer, &mut pass);
 
             let cross = block.cross.as_ref().expect("a decoder attends to its encoder");
             let queries = cross.attention.queries(cross.norm.forward(x.clone()));
             let drop = pass.drop("cross_attention", layer, self.dropout);
-            let (keys_values, lengths) =
-                pass.crossed(layer, |encoded| cross.attention.keys_values(encoded, self.heads));
-            let scoring = Scoring {
-                scale: 1.0,
-                bias: None,
-                causal: None,
-                lengths: lengths.as_deref(),
-            };
-            let mixed = cross_attention(queries, keys_values, self.heads, &scoring, drop);
+            let mixed = pass.attend_to_source(queries, layer, &cross.attention, self.heads, 1.0, drop);
             let mixed = cross.attention.out(mixed);
             x = x.add(dropout(mixed, pass.drop("cross_attention_out", layer, self.dropout)));
 
-            let inner = self.mlp(block, x.clone());
-            x = x.add(dropout(inner, pass.drop("mlp_out", layer, self.dropout)));
+            x = self.mlp(block, x, pass.drop("mlp_out", layer, self.dropout));
         }
         let x = self.decoder.norm.forward(x);
         if self.layout.scaled_output {

@@ -11,9 +11,7 @@ use super::inference::{self, Decoder, Embedding, Mlp, Network, Order, Positions}
 use super::init::{DEVIATION, Source, Start};
 use super::layers::{LayerNorm, Linear, Projections, parts};
 use super::{Cache, Encoded, LanguageModel, ModelConfig, ModelError, Pass, Role, Sources, Weight};
-use crate::kernels::{
-    Activation, Heads, Scoring, attention, cached_attention, cross_attention, dropout, embedding, scored_attention,
-};
+use crate::kernels::{Activation, Attending, Dropout, Heads, RowNorm, Scoring, dropout, embedding, mlp};
 use crate::seed::Seed;
 
 /// What Transformers differ in.
@@ -120,19 +118,26 @@ impl Transformer {
             .reshape([batch * seq, width])
     }
 
-    /// A sub-layer with its norm and the residual connection around it.
-    fn around(&self, x: Tensor<2>, norm: &LayerNorm, sublayer: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
+    /// A sub-layer and the residual connection around it, with its norm before or after; the sub-layer
+    /// is given what is before.
+    fn around(
+        &self,
+        x: Tensor<2>,
+        norm: &LayerNorm,
+        sublayer: impl FnOnce(Tensor<2>, Option<RowNorm>) -> Tensor<2>,
+    ) -> Tensor<2> {
         if self.layout.pre_norm {
-            x.clone().add(sublayer(norm.forward(x)))
+            sublayer(x, Some(norm.row_norm()))
         } else {
-            norm.forward(x.clone().add(sublayer(x)))
+            norm.forward(sublayer(x, None))
         }
     }
 
-    fn mlp(&self, block: &Block, x: Tensor<2>) -> Tensor<2> {
-        block
-            .mlp_out
-            .forward(self.layout.activation.apply(block.mlp_in.forward(x)))
+    fn mlp(&self, block: &Block, x: Tensor<2>, drop: Option<Dropout>) -> Tensor<2> {
+        let (inner, outer) = (Linear::products([&block.mlp_in]), Linear::products([&block.mlp_out]));
+        self.around(x, &block.mlp_norm, |x, norm| {
+            mlp(x, norm.as_ref(), &inner, self.layout.activation, &outer, drop)
+        })
     }
 }
 
@@ -236,27 +241,31 @@ impl Stack {
 impl LanguageModel for Transformer {
     fn encode(&self, source: &Sources, dropout_seed: Option<Seed>) -> Encoded {
         let [batch, seq] = source.tokens.dims();
-        let pass = Pass::Whole {
+        let mut pass = Pass::Whole {
             dropout: dropout_seed,
             encoded: None,
         };
-        let drop = |site: &str, layer: usize| pass.drop(site, layer, self.dropout);
         let scoring = Scoring {
             causal: None,
             lengths: Some(&source.lengths),
             ..Scoring::causal(self.heads, 0)
         };
         let x = self.embed(source.tokens.clone(), 0);
-        let mut x = dropout(x, drop("encoder_embedding", 0));
+        let mut x = dropout(x, pass.drop("encoder_embedding", 0, self.dropout));
         for (layer, block) in self.encoder.blocks.iter().enumerate() {
-            x = self.around(x, &block.attention_norm, |x| {
-                let packed = block.attention.packed(x);
-                let mixed = scored_attention(packed, self.heads, seq, &scoring, drop("encoder_attention", layer));
-                dropout(block.attention.out(mixed), drop("encoder_attention_out", layer))
+            let attending = Attending {
+                heads: self.heads,
+                seq,
+                rotation: None,
+                scoring: &scoring,
+                dropout: pass.drop("encoder_attention", layer, self.dropout),
+            };
+            let dropped = pass.drop("encoder_attention_out", layer, self.dropout);
+            x = self.around(x, &block.attention_norm, |x, norm| {
+                let half = block.attention.half(norm);
+                half.attend(x, &attending, dropped, layer, &mut pass)
             });
-            x = self.around(x, &block.mlp_norm, |x| {
-                dropout(self.mlp(block, x), drop("encoder_mlp_out", layer))
-            });
+            x = self.mlp(block, x, pass.drop("encoder_mlp_out", layer, self.dropout));
         }
         Encoded {
             hidden: self.encoder.finish(x),
@@ -274,37 +283,32 @@ impl LanguageModel for Transformer {
 
     fn hidden(&self, tokens: Tensor<2, Int>, mut pass: Pass<'_>) -> Tensor<2> {
         let [_, seq] = tokens.dims();
+        let scoring = Scoring::causal(self.heads, pass.start());
         let x = self.embed(tokens, pass.start());
         let mut x = dropout(x, pass.drop("embedding", 0, self.dropout));
         for (layer, block) in self.decoder.blocks.iter().enumerate() {
-            x = self.around(x, &block.attention_norm, |x| {
-                let packed = block.attention.packed(x);
-                let drop = pass.drop("attention", layer, self.dropout);
-                let mixed = match &mut pass {
-                    Pass::Whole { .. } => attention(packed, self.heads, seq, drop),
-                    Pass::Cached { cache } => cached_attention(packed, self.heads, cache.layer(layer)),
-                };
-                let mixed = block.attention.out(mixed);
-                dropout(mixed, pass.drop("attention_out", layer, self.dropout))
+            let attending = Attending {
+                heads: self.heads,
+                seq,
+                rotation: None,
+                scoring: &scoring,
+                dropout: pass.drop("attention", layer, self.dropout),
+            };
+            let dropped = pass.drop("attention_out", layer, self.dropout);
+            x = self.around(x, &block.attention_norm, |x, norm| {
+                let half = block.attention.half(norm);
+                half.attend(x, &attending, dropped, layer, &mut pass)
             });
             let cross = block.cross.as_ref().expect("a decoder attends to its encoder");
-            let (keys_values, lengths) =
-                pass.crossed(layer, |encoded| cross.attention.keys_values(encoded, self.heads));
-            let scoring = Scoring {
-                causal: None,
-                lengths: lengths.as_deref(),
-                ..Scoring::causal(self.heads, 0)
-            };
-            x = self.around(x, &cross.norm, |x| {
+            x = self.around(x, &cross.norm, |x, norm| {
                 let drop = pass.drop("cross_attention", layer, self.dropout);
-                let queries = cross.attention.queries(x);
-                let mixed = cross_attention(queries, keys_values, self.heads, &scoring, drop);
+                let normal = norm.map_or_else(|| x.clone(), |norm| norm.apply(x.clone()));
+                let queries = cross.attention.queries(normal);
+                let mixed = pass.attend_to_source(queries, layer, &cross.attention, self.heads, scoring.scale, drop);
                 let mixed = cross.attention.out(mixed);
-                dropout(mixed, pass.drop("cross_attention_out", layer, self.dropout))
+                x.add(dropout(mixed, pass.drop("cross_attention_out", layer, self.dropout)))
             });
-            x = self.around(x, &block.mlp_norm, |x| {
-                dropout(self.mlp(block, x), pass.drop("mlp_out", layer, self.dropout))
-            });
+            x = self.mlp(block, x, pass.drop("mlp_out", layer, self.dropout));
         }
         self.decoder.finish(x)
     }

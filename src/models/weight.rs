@@ -118,13 +118,22 @@ impl Weight {
         };
     }
 
-    /// Passes the value, without autodiff, through `update` and keeps what it returns. Nothing else
-    /// holds the value meanwhile, so that an operation may work in its buffer.
-    pub fn update(&mut self, update: impl FnOnce(Tensor<2>) -> Tensor<2>) {
-        let device = self.value.device();
-        let tracked = device.is_autodiff();
-        let value = std::mem::replace(&mut self.value, Tensor::zeros([1, 1], &device.without_autodiff()));
-        let value = update(value.without_autodiff());
+    /// Takes the value out, without autodiff, until [`Self::give_back`]: nothing else holds it meanwhile,
+    /// so that an operation may work in its buffer.
+    pub fn lend(&mut self) -> Tensor<2> {
+        let none = Tensor::zeros([1, 1], &self.value.device());
+        std::mem::replace(&mut self.value, none).without_autodiff()
+    }
+
+    /// The end of [`Self::lend`], with a value without autodiff.
+    pub fn give_back(&mut self, value: Tensor<2>) {
+        let tracked = self.value.device().is_autodiff();
         self.set(if tracked { value.autodiff() } else { value });
+    }
+
+    /// Passes the value, without autodiff, through `update` and keeps what it returns.
+    pub fn update(&mut self, update: impl FnOnce(Tensor<2>) -> Tensor<2>) {
+        let value = self.lend();
+        self.give_back(update(value));
     }
 }

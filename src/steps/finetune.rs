@@ -21,7 +21,7 @@ use crate::train::{Task, TrainSettings, run};
 pub const KIND: Kind = Kind {
     name: "finetune",
     about: "Trains a model further on prompts and answers, learning from the answers only.",
-    version: 1,
+    version: 2,
     output: ArtifactType::Model,
     example: "\
 uses: finetune

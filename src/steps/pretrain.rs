@@ -24,7 +24,7 @@ use crate::train::{Task, TrainSettings, run};
 pub const KIND: Kind = Kind {
     name: "pretrain",
     about: "Trains a language model from random weights on running text.",
-    version: 1,
+    version: 2,
     output: ArtifactType::Model,
     example: "\
 uses: pretrain

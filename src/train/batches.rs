@@ -145,7 +145,7 @@ impl Batch {
 }
 
 /// Where a training's micro-batches come from.
-pub trait Source {
+pub trait Source: Send {
     /// Updates in which every part of the data is seen once; a fraction when it ends inside one.
     fn updates_an_epoch(&self) -> f64;
 

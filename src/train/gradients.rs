@@ -4,6 +4,7 @@ use burn::tensor::{Device, Gradients as Backward, Tensor};
 use rayon::prelude::*;
 
 use super::error::TrainError;
+use crate::kernels::sum_of_squares;
 use crate::models::Model;
 
 /// Where optimizer state lives and elementwise arithmetic is done.
@@ -84,7 +85,7 @@ impl Gradients {
     /// When the device does not hand out the value.
     pub fn norm(&self) -> Result<f64, TrainError> {
         let squares = match self {
-            Self::Host(gradients) => gradients.iter().map(|gradient| sum_of_squares(gradient)).sum::<f64>(),
+            Self::Host(gradients) => sum_of_squares(gradients),
             Self::Device(gradients) => {
                 let squares = gradients
                     .iter()
@@ -100,15 +101,6 @@ impl Gradients {
         };
         Ok(squares.sqrt())
     }
-}
-
-/// In f64, chunk by chunk, the chunks in order: the same number for any thread count.
-fn sum_of_squares(values: &[f32]) -> f64 {
-    let chunks: Vec<f64> = values
-        .par_chunks(CHUNK)
-        .map(|chunk| chunk.iter().map(|&value| f64::from(value) * f64::from(value)).sum())
-        .collect();
-    chunks.into_iter().sum()
 }
 
 /// A tensor's values, row by row; without a copy where nothing else holds the tensor.
@@ -136,7 +128,7 @@ mod tests {
         let values: Vec<f32> = (0..200_000).map(|i| (i as f32 * 0.37).sin()).collect();
         let norm = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| sum_of_squares(&values)).to_bits()
+            pool.install(|| sum_of_squares(std::slice::from_ref(&values))).to_bits()
         };
         assert_eq!(norm(1), norm(3));
     }

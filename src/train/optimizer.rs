@@ -1,11 +1,11 @@
 //! AdamW: Adam with decoupled weight decay (Loshchilov and Hutter, 2019), arithmetic as in PyTorch.
 
 use burn::tensor::{Tensor, TensorData};
-use rayon::prelude::*;
 
 use super::error::TrainError;
-use super::gradients::{CHUNK, Gradients, Place, values};
+use super::gradients::{Gradients, Place, values};
 use super::settings::TrainSettings;
+use crate::kernels::{self, Moving};
 use crate::models::Model;
 
 /// Keeps the denominator away from zero; PyTorch's default.
@@ -78,46 +78,79 @@ impl AdamW {
         let power = i32::try_from(self.updates).unwrap_or(i32::MAX);
         let correction1 = 1.0 - self.beta1.powi(power);
         let correction2 = 1.0 - self.beta2.powi(power);
-        let factors = |decays: bool| Factors {
+        let (beta1, beta2, weight_decay) = (self.beta1 as f32, self.beta2 as f32, self.weight_decay);
+        let factors = move |decays: bool| Factors {
             gradient: scale as f32,
-            beta1: self.beta1 as f32,
-            beta2: self.beta2 as f32,
-            keep: if decays { 1.0 - rate * self.weight_decay } else { 1.0 } as f32,
+            beta1,
+            beta2,
+            keep: if decays { 1.0 - rate * weight_decay } else { 1.0 } as f32,
             step: (rate / correction1) as f32,
             correction: correction2.sqrt() as f32,
         };
-        let (on_host, on_device) = match gradients {
-            Gradients::Host(values) => (values, Vec::new()),
-            Gradients::Device(tensors) => (Vec::new(), tensors),
-        };
-        let (mut on_host, mut on_device) = (on_host.into_iter(), on_device.into_iter());
-        let mut failed = None;
-        for (weight, moments) in model.weights_mut().into_iter().zip(&mut self.moments) {
-            let factors = factors(weight.role().decays());
-            let gradients = "a gradient for each weight";
-            match moments {
-                Moments::Host { mean, square } => {
-                    let gradient = on_host.next().expect(gradients);
-                    weight.update(|tensor| {
-                        let (shape, device) = (tensor.dims(), tensor.device());
-                        let mut weights = match values("a weight", tensor) {
-                            Ok(weights) => weights,
-                            Err(error) => {
-                                failed = Some(error);
-                                return Tensor::zeros(shape, &device);
-                            }
-                        };
-                        factors.apply(&mut weights, &gradient, mean, square);
-                        Tensor::from_data(TensorData::new(weights, shape), &device)
-                    });
-                }
-                Moments::Device { mean, square } => {
-                    let gradient = on_device.next().expect(gradients);
+        match gradients {
+            Gradients::Host(gradients) => self.update_on_host(model, &gradients, factors),
+            Gradients::Device(gradients) => {
+                let weights = model.weights_mut().into_iter().zip(&mut self.moments);
+                for ((weight, moments), gradient) in weights.zip(gradients) {
+                    let Moments::Device { mean, square } = moments else {
+                        unreachable!("all of a training is in one place")
+                    };
+                    let factors = factors(weight.role().decays());
                     weight.update(|tensor| factors.apply_on_device(tensor, gradient, mean, square));
                 }
+                Ok(())
             }
         }
-        failed.map_or(Ok(()), Err)
+    }
+
+    /// All weights in one pass.
+    fn update_on_host(
+        &mut self,
+        model: &mut Model,
+        gradients: &[Vec<f32>],
+        factors: impl Fn(bool) -> Factors,
+    ) -> Result<(), TrainError> {
+        let mut weights = model.weights_mut();
+        let mut lent = Vec::with_capacity(weights.len());
+        for weight in &mut weights {
+            let tensor = weight.lend();
+            let (shape, device) = (tensor.dims(), tensor.device());
+            lent.push((values("a weight", tensor)?, shape, device));
+        }
+        let moving = weights.iter().zip(&mut lent).zip(gradients).zip(&mut self.moments);
+        let moving = moving.map(|(((weight, (values, ..)), gradient), moments)| {
+            let Moments::Host { mean, square } = moments else {
+                unreachable!("all of a training is in one place")
+            };
+            Moving {
+                weights: values,
+                gradient,
+                mean,
+                square,
+                keep: factors(weight.role().decays()).keep,
+            }
+        });
+        let Factors {
+            gradient,
+            beta1,
+            beta2,
+            step,
+            correction,
+            ..
+        } = factors(false);
+        let factors = kernels::AdamW {
+            gradient,
+            beta1,
+            beta2,
+            step,
+            correction,
+            epsilon: EPSILON,
+        };
+        kernels::updated(moving.collect(), factors);
+        for (weight, (values, shape, device)) in weights.into_iter().zip(lent) {
+            weight.give_back(Tensor::from_data(TensorData::new(values, shape), &device));
+        }
+        Ok(())
     }
 
     /// The moments of each weight by name: mean and mean square, row by row.
@@ -149,25 +182,7 @@ impl AdamW {
 }
 
 impl Factors {
-    /// One pass over weights, gradient and moments: each value is on its own, so any split over
-    /// threads gives the same bits.
-    fn apply(self, weights: &mut [f32], gradient: &[f32], mean: &mut [f32], square: &mut [f32]) {
-        let chunks = weights
-            .par_chunks_mut(CHUNK)
-            .zip(gradient.par_chunks(CHUNK))
-            .zip(mean.par_chunks_mut(CHUNK).zip(square.par_chunks_mut(CHUNK)));
-        chunks.for_each(|((weights, gradient), (mean, square))| {
-            for (((weight, gradient), mean), square) in weights.iter_mut().zip(gradient).zip(mean).zip(square) {
-                let gradient = gradient * self.gradient;
-                *mean = *mean * self.beta1 + gradient * (1.0 - self.beta1);
-                *square = *square * self.beta2 + gradient * gradient * (1.0 - self.beta2);
-                let denominator = square.sqrt() / self.correction + EPSILON;
-                *weight = *weight * self.keep - self.step * *mean / denominator;
-            }
-        });
-    }
-
-    /// The same in tensors.
+    /// One weight's update in tensors; on the host it is [`kernels::updated`].
     fn apply_on_device(
         self,
         weights: Tensor<2>,

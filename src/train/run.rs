@@ -61,6 +61,11 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 /// A diverged training, a failing device or disk, and [`Interrupted`] after a requested stop and
 /// its checkpoint.
 pub fn run(task: Task<'_>) -> Result<Outcome, TrainError> {
+    // on one of rayon's own threads, which starts parallel work without handing it over first
+    rayon::scope(|_| train(task))
+}
+
+fn train(task: Task<'_>) -> Result<Outcome, TrainError> {
     let mut training = Training::start(task)?;
     loop {
         if training.task.context.stopping() {

@@ -19,7 +19,9 @@ CONFIGURATIONS = {
     "nanogpt-10m": ("gpt2", 6, 6, 384, 256, 65, 8),
     "vocab-4096": ("gpt2", 4, 4, 128, 128, 4096, 16),
     "llama-15m": ("llama", 6, 6, 288, 256, 32000, 4),
+    "t5": ("t5", 4, 4, 256, 32, 4096, 16),
 }
+SOURCE = 128  # tokens that the encoder of "t5" reads
 WARM = 5
 
 
@@ -103,11 +105,81 @@ class Llama(nn.Module):
         return F.cross_entropy(self.output(self.norm(x)).flatten(0, 1), targets.flatten())
 
 
+class Attention(nn.Module):
+    """T5's: without a scale; terms by distance are added to the scores."""
+
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads = heads
+        self.q, self.kv, self.o = (nn.Linear(width, n * width, bias=False) for n in (1, 2, 1))
+
+    def forward(self, x, source, bias):
+        split = lambda y: y.view(y.shape[0], y.shape[1], self.heads, -1).transpose(1, 2)
+        k, v = (split(part) for part in self.kv(source).chunk(2, dim=-1))
+        mixed = F.scaled_dot_product_attention(split(self.q(x)), k, v, attn_mask=bias, scale=1.0)
+        return self.o(mixed.transpose(1, 2).reshape(x.shape))
+
+
+class T5Block(nn.Module):
+    def __init__(self, width, heads, inner, crossed):
+        super().__init__()
+        self.norm1, self.norm2 = nn.RMSNorm(width, 1e-5), nn.RMSNorm(width, 1e-5)
+        self.attention = Attention(width, heads)
+        if crossed:
+            self.norm3, self.cross = nn.RMSNorm(width, 1e-5), Attention(width, heads)
+        self.gate_up, self.down = nn.Linear(width, 2 * inner, bias=False), nn.Linear(inner, width, bias=False)
+
+    def forward(self, x, bias, source=None):
+        normal = self.norm1(x)
+        x = x + self.attention(normal, normal, bias)
+        if source is not None:
+            x = x + self.cross(self.norm3(x), source, None)
+        gate, up = self.gate_up(self.norm2(x)).chunk(2, dim=-1)
+        return x + self.down(F.gelu(gate, approximate="tanh") * up)
+
+
+class T5(nn.Module):
+    def __init__(self, layers, heads, width, length, vocabulary):
+        super().__init__()
+        inner = math.ceil(width * 8 / 3 / 32) * 32
+        self.tokens = nn.Embedding(vocabulary, width)
+        self.encoder = nn.ModuleList(T5Block(width, heads, inner, False) for _ in range(layers))
+        self.decoder = nn.ModuleList(T5Block(width, heads, inner, True) for _ in range(layers))
+        self.norm1, self.norm2 = nn.RMSNorm(width, 1e-5), nn.RMSNorm(width, 1e-5)
+        self.terms1, self.terms2 = nn.Embedding(32, heads), nn.Embedding(32, heads)
+        self.output = nn.Linear(width, vocabulary, bias=False)
+        self.output.weight = self.tokens.weight
+        self.register_buffer("buckets1", self.buckets(SOURCE, True))
+        self.register_buffer("buckets2", self.buckets(length, False))
+        self.register_buffer("future", torch.triu(torch.full((length, length), -math.inf), 1))
+
+    @staticmethod
+    def buckets(length, both):
+        distance = torch.arange(length)[None, :] - torch.arange(length)[:, None]
+        count, base = (16, (distance > 0) * 16) if both else (32, 0)
+        distance = distance.abs() if both else (-distance).clamp(min=0)
+        exact = count // 2
+        far = exact + (torch.log(distance.clamp(min=1) / exact) / math.log(128 / exact) * (count - exact)).long()
+        return base + torch.where(distance < exact, distance, far.clamp(max=count - 1))
+
+    def forward(self, source, tokens, targets):
+        bias = self.terms1(self.buckets1).permute(2, 0, 1)[None]
+        x = self.tokens(source)
+        for block in self.encoder:
+            x = block(x, bias)
+        source = self.norm1(x)
+        bias = self.terms2(self.buckets2).permute(2, 0, 1)[None] + self.future
+        x = self.tokens(tokens)
+        for block in self.decoder:
+            x = block(x, bias, source)
+        return F.cross_entropy(self.output(self.norm2(x)).flatten(0, 1), targets.flatten())
+
+
 def main():
     name, updates, mode, precision = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
     architecture, layers, heads, width, length, vocabulary, sequences = CONFIGURATIONS[name]
     torch.manual_seed(1)
-    kind = Gpt2 if architecture == "gpt2" else Llama
+    kind = {"gpt2": Gpt2, "llama": Llama, "t5": T5}[architecture]
     model = kind(layers, heads, width, length, vocabulary)
     for parameter in model.parameters():
         if parameter.dim() > 1:
@@ -119,13 +191,17 @@ def main():
     optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.95), fused=True)
     step = torch.compile(model) if mode == "compile" else model
     row = torch.randint(vocabulary, (sequences, length + 1))
-    inputs, targets = row[:, :-1].contiguous(), row[:, 1:].contiguous()
+    inputs = [row[:, :-1].contiguous(), row[:, 1:].contiguous()]
+    counted = sequences * length
+    if architecture == "t5":
+        inputs.insert(0, torch.randint(vocabulary, (sequences, SOURCE)))
+        counted += sequences * SOURCE
     start = 0.0
     for update in range(WARM + updates):
         if update == WARM:
             start = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            loss = step(inputs, targets)
+            loss = step(*inputs)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -135,7 +211,7 @@ def main():
     print(json.dumps({
         "name": name,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "tokens_per_second": sequences * length * updates / seconds,
+        "tokens_per_second": counted * updates / seconds,
         "milliseconds": 1e3 * seconds / updates,
         "loss": loss.item(),
         "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,

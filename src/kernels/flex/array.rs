@@ -11,7 +11,7 @@ pub(crate) struct Array(FlexTensor);
 
 impl Array {
     /// The tensor as it lies, or copied where it is not contiguous.
-    pub(super) fn contiguous(tensor: FlexTensor) -> Self {
+    pub(crate) fn contiguous(tensor: FlexTensor) -> Self {
         Self(if tensor.is_contiguous() {
             tensor
         } else {
@@ -19,7 +19,7 @@ impl Array {
         })
     }
 
-    pub(super) fn into_primitive(self) -> FlexTensor {
+    pub(crate) fn into_primitive(self) -> FlexTensor {
         self.0
     }
 

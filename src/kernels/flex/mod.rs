@@ -8,21 +8,28 @@
 mod array;
 #[cfg(target_arch = "x86_64")]
 mod bf16;
+mod panels;
 mod precision;
 mod product;
 mod simd;
+mod tile;
+
+pub(super) use tile::PANEL;
 
 pub(super) use array::{Array, Shared, buffer};
+pub(super) use panels::{Panels, copy as copy_panel};
 pub(super) use precision::product_in;
 pub use precision::{Entered, Precision};
-pub(super) use product::{Block, Matrix, Target, product, product_here};
+pub(super) use product::{
+    Block, Matrix, Plus, Right, Target, multiply, product, product_with, transposed_product_into,
+};
 pub(super) use simd::{exp, largest, sum, sum_pairs, tanh, vectorized};
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::{Autodiff, Flex};
+use burn::backend::{Autodiff, BackendTypes, Flex};
 use burn::tensor::{DType, Tensor};
 use serde_json::json;
 
@@ -82,6 +89,50 @@ pub(super) fn run<const N: usize, const D: usize, O: Fused<N>>(operation: O, inp
     Tensor::from_primitive::<Tracked>(output)
 }
 
+/// A fused operation on any number of arrays.
+pub(super) trait FusedMany: Clone + std::fmt::Debug + Send + 'static {
+    /// What the backward pass needs of the forward one.
+    type Saved: Clone + std::fmt::Debug + Send + 'static;
+
+    /// The result. `tracked` says whether a backward pass will follow.
+    fn forward(&self, inputs: Vec<Array>, tracked: bool) -> (Array, Self::Saved);
+
+    /// The gradients of the inputs that are wanted, from that of the result.
+    fn backward(&self, saved: Self::Saved, gradient: Array, wanted: &[bool]) -> Vec<Option<Array>>;
+}
+
+#[derive(Clone, Debug)]
+struct Counted<O>(O);
+
+impl<const N: usize, O: FusedMany> Fused<N> for Counted<O> {
+    type Saved = O::Saved;
+
+    fn forward(&self, inputs: [Array; N], tracked: bool) -> (Array, Self::Saved) {
+        self.0.forward(inputs.into(), tracked)
+    }
+
+    fn backward(&self, saved: Self::Saved, gradient: Array, wanted: [bool; N]) -> [Option<Array>; N] {
+        let gradients = self.0.backward(saved, gradient, &wanted);
+        gradients.try_into().expect("a gradient or none for each input")
+    }
+}
+
+/// Runs a fused operation of up to twelve inputs.
+pub(super) fn run_many<O: FusedMany>(operation: O, inputs: Vec<Tensor<2>>) -> Tensor<2> {
+    macro_rules! by_count {
+        ($($count:literal)*) => {
+            match inputs.len() {
+                $($count => {
+                    let inputs: [Tensor<2>; $count] = inputs.try_into().expect("as many as were counted");
+                    run(Counted(operation), inputs)
+                })*
+                count => unreachable!("an operation of {count} inputs"),
+            }
+        };
+    }
+    by_count!(1 2 3 4 5 6 7 8 9 10 11 12)
+}
+
 /// An operation on the time line, under its file's and its type's name.
 fn span<O, const N: usize>(pass: &'static str, arrays: &[Array; N]) -> Option<profile::Span> {
     let name = std::any::type_name::<O>().trim_start_matches("fragua::kernels::");
@@ -89,6 +140,43 @@ fn span<O, const N: usize>(pass: &'static str, arrays: &[Array; N]) -> Option<pr
         let shapes: Vec<_> = arrays.iter().map(Array::shape).collect();
         json!({"pass": pass, "shapes": shapes})
     })
+}
+
+/// A tensor in the autodiff graph.
+pub(super) type AutodiffTensor = <Tracked as BackendTypes>::FloatTensorPrimitive;
+
+/// A fused operation that writes its own step of the backward pass.
+pub(super) trait Graph<const N: usize>: Sized {
+    /// The way back.
+    type Step: Backward<Flex, N, State = ()> + Clone;
+
+    /// The result.
+    fn compute(&self, inputs: &[Array; N]) -> Array;
+
+    /// The way back, given the inputs.
+    fn step(self, inputs: [AutodiffTensor; N]) -> Self::Step;
+}
+
+/// Runs a fused operation with its own step, in the autodiff graph when any input is on it.
+pub(super) fn run_in_graph<const N: usize, O: Graph<N>>(operation: O, inputs: [Tensor<2>; N]) -> Tensor<2> {
+    const ON_CPU: &str = "callers ask `applies` first";
+    if !inputs.iter().any(Tensor::is_autodiff) {
+        let inputs = inputs.map(|input| Array::contiguous(input.try_into_primitive::<Flex>().expect(ON_CPU)));
+        return Tensor::from_primitive::<Flex>(operation.compute(&inputs).into_primitive());
+    }
+    let tensors = inputs.map(|input| input.autodiff().try_into_primitive::<Tracked>().expect(ON_CPU));
+    let arrays = tensors
+        .each_ref()
+        .map(|tensor| Array::contiguous(tensor.primitive().clone()));
+    let _span = span::<O, N>("forward", &arrays);
+    let output = operation.compute(&arrays).into_primitive();
+    let nodes = tensors.each_ref().map(AutodiffTensor::node);
+    let step = operation.step(tensors);
+    let output = match step.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(prepared) => prepared.finish((), output),
+        OpsKind::UnTracked(prepared) => prepared.finish(output),
+    };
+    Tensor::from_primitive::<Tracked>(output)
 }
 
 type Tracked = Autodiff<Flex, NoCheckpointing>;

@@ -1,10 +1,11 @@
-//! Matrix products by the `gemm` crate, into buffers of our own.
+//! Matrix products into buffers of our own.
 
-use gemm::Parallelism;
 use rayon::prelude::*;
 use serde_json::json;
 
-use super::array::Shared;
+use super::array::{Shared, buffer};
+use super::panels::{Panels, copy};
+use super::tile::{Machine, PANEL, Tile};
 use crate::profile;
 
 /// A strided view of a matrix.
@@ -46,7 +47,7 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    pub(super) fn values(&self) -> &'a [f32] {
+    pub(crate) fn values(&self) -> &'a [f32] {
         self.values
     }
 
@@ -71,41 +72,83 @@ pub(crate) enum Target {
     Add,
 }
 
+/// The right factor of a product.
+#[derive(Clone, Copy)]
+pub(crate) enum Right<'a> {
+    /// Panels of so many rows, one after another.
+    Panels(&'a [f32], usize),
+    /// Rows of neighbouring values, read as they lie.
+    Rows(Matrix<'a>),
+}
+
+/// What is added to a product.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Plus<'a> {
+    /// One value a column.
+    pub(crate) bias: Option<&'a [f32]>,
+    /// A matrix of the product's shape.
+    pub(crate) rows: Option<Matrix<'a>>,
+}
+
+/// Terms of a sum that are added up in registers before their sum is kept.
+const DEPTH: usize = 512;
+/// Rows that go over one panel before the next.
+const ROWS: usize = 126;
+
 /// `a [m, k] · b [k, n]` into a contiguous `[m, n]`, on all threads.
 pub(crate) fn product(out: &mut [f32], [m, n, k]: [usize; 3], a: Matrix<'_>, b: Matrix<'_>, target: Target) {
     assert!(m * n <= out.len(), "the target holds the product");
     let _span = profile::span_about("product", "gemm", || json!({"m": m, "n": n, "k": k}));
-    let buffer = Shared::new(out);
-    let whole = Block {
-        buffer,
-        start: 0,
-        stride: n,
-    };
-    let threads = rayon::current_num_threads();
-    if a.column == 1 {
-        // SAFETY: the only use of the buffer.
-        unsafe { multiply(whole, [m, n, k], a, b, target, Parallelism::Rayon(threads)) };
+    assert!(a.holds(m, k) && b.holds(k, n), "operands hold their shapes");
+    if m == 0 || n == 0 {
         return;
     }
-    // A weight's gradient: a small target and a long sum, which gemm splits badly. The pieces depend
-    // on the shape alone.
-    let pieces = (m * n * k / 4_000_000).clamp(1, 16);
-    let (longer, by_rows) = if m >= n { (m, true) } else { (n, false) };
-    let length = longer.div_ceil(pieces).next_multiple_of(16);
-    (0..longer.div_ceil(length)).into_par_iter().for_each(|piece| {
-        let from = piece * length;
-        let length = length.min(longer - from);
-        // SAFETY: pieces are disjoint rows or columns of the target.
-        unsafe {
-            if by_rows {
-                let start = from * n;
-                let block = Block { start, ..whole };
-                multiply(block, [length, n, k], a.from(from, 0), b, target, Parallelism::None);
-            } else {
-                let block = Block { start: from, ..whole };
-                multiply(block, [m, length, k], a, b.from(0, from), target, Parallelism::None);
-            }
+    if k == 0 {
+        if target == Target::Replace {
+            out[..m * n].fill(0.0);
         }
+        return;
+    }
+    if a.column == 1 && m >= 8 {
+        let panels = Panels::of(&[(b, n)], k);
+        product_with(out, [m, n, k], a, panels.right(), target);
+    } else if a.row == 1 && b.column == 1 {
+        transposed_product(out, [m, n, k], a, b, target);
+    } else {
+        let whole = Block {
+            buffer: Shared::new(out),
+            start: 0,
+            stride: n,
+        };
+        // SAFETY: the only use of the buffer.
+        unsafe { few_rows(whole, [m, n, k], a, b, target) };
+    }
+}
+
+/// `a [m, k]`, row by row, times a right factor as it lies, into a contiguous `[m, n]`, on all threads.
+pub(crate) fn product_with(out: &mut [f32], [m, n, k]: [usize; 3], a: Matrix<'_>, b: Right<'_>, target: Target) {
+    assert!(m * n <= out.len(), "the target holds the product");
+    let threads = rayon::current_num_threads();
+    let buffer = Shared::new(out);
+    let rows = m.div_ceil(2 * threads).clamp(14, ROWS);
+    let panels = n.div_ceil(PANEL);
+    let groups = (2 * threads).div_ceil(m.div_ceil(rows)).min(panels);
+    let columns = panels.div_ceil(groups) * PANEL;
+    let groups = n.div_ceil(columns);
+    (0..m.div_ceil(rows) * groups).into_par_iter().for_each(|unit| {
+        let (row, column) = (unit / groups * rows, unit % groups * columns);
+        let block = Block {
+            buffer,
+            start: row * n + column,
+            stride: n,
+        };
+        let shape = [rows.min(m - row), columns.min(n - column), k];
+        let right = match b {
+            Right::Panels(values, k) => Right::Panels(&values[column * k..], k),
+            Right::Rows(matrix) => Right::Rows(matrix.from(0, column)),
+        };
+        // SAFETY: units are disjoint blocks of the target.
+        unsafe { multiply(block, shape, a.from(row, 0), right, Plus::default(), target) };
     });
 }
 
@@ -113,23 +156,176 @@ pub(crate) fn product(out: &mut [f32], [m, n, k]: [usize; 3], a: Matrix<'_>, b: 
 ///
 /// # Safety
 /// No other thread uses the block.
-pub(crate) unsafe fn product_here(block: Block<'_>, shape: [usize; 3], a: Matrix<'_>, b: Matrix<'_>, target: Target) {
-    // SAFETY: by the caller's promise.
-    unsafe { multiply(block, shape, a, b, target, Parallelism::None) };
+pub(crate) unsafe fn multiply(
+    block: Block<'_>,
+    [m, n, k]: [usize; 3],
+    a: Matrix<'_>,
+    b: Right<'_>,
+    plus: Plus<'_>,
+    target: Target,
+) {
+    assert!(a.holds(m, k), "the left factor holds its shape");
+    assert!(plus.bias.is_none_or(|bias| bias.len() >= n), "a bias of {n} columns");
+    assert!(plus.rows.is_none_or(|rows| rows.column == 1 && rows.holds(m, n)));
+    let (start, panel, b_row) = match b {
+        Right::Panels(values, rows) => {
+            assert!(
+                rows == k && values.len() >= n.div_ceil(PANEL) * PANEL * k,
+                "panels of this shape"
+            );
+            (values.as_ptr(), PANEL * k, PANEL)
+        }
+        Right::Rows(matrix) => {
+            assert!(matrix.column == 1 && matrix.holds(k, n), "rows of this shape");
+            (matrix.values.as_ptr(), PANEL, matrix.row)
+        }
+    };
+    let out = block.buffer.block(block.start, [m, n], block.stride);
+    let machine = Machine::here();
+    // what the first part of a sum is added to: the target itself, or what the caller says
+    let (mut plus_rows, mut plus_row) = match (target, plus.rows) {
+        (Target::Add, None) => (out.cast_const(), block.stride),
+        (Target::Add, Some(_)) => unreachable!("a product is added to one matrix"),
+        (Target::Replace, Some(rows)) => (rows.values.as_ptr(), rows.row),
+        (Target::Replace, None) => (std::ptr::null(), 0),
+    };
+    let mut bias = plus.bias.map_or(std::ptr::null(), <[f32]>::as_ptr);
+    let mut from = 0;
+    loop {
+        let depth = DEPTH.min(k - from);
+        for (row, rows) in tiles(m, ROWS) {
+            for column in (0..n).step_by(PANEL) {
+                for (inner, count) in tiles(rows, machine.rows) {
+                    let row = row + inner;
+                    let place = |start: *const f32, stride: usize| match start.is_null() {
+                        true => start,
+                        false => start.wrapping_add(row * stride + column),
+                    };
+                    let tile = Tile {
+                        rows: count,
+                        columns: PANEL.min(n - column),
+                        k: depth,
+                        c: out.wrapping_add(row * block.stride + column),
+                        c_row: block.stride,
+                        a: a.values.as_ptr().wrapping_add(row * a.row + from * a.column),
+                        a_row: a.row,
+                        a_column: a.column,
+                        b: start.wrapping_add(column / PANEL * panel + from * b_row),
+                        b_row,
+                        bias: place(bias, 0),
+                        plus: place(plus_rows, plus_row),
+                        plus_row,
+                    };
+                    // SAFETY: the shapes lie inside the slices (checked above), and the caller owns the block.
+                    unsafe { machine.compute(&tile) };
+                }
+            }
+        }
+        from += depth;
+        if from >= k {
+            return;
+        }
+        (plus_rows, plus_row, bias) = (out, block.stride, std::ptr::null());
+    }
 }
 
-unsafe fn multiply(
-    block: Block<'_>,
+/// Cuts `count` into as few parts of at most `most` as there can be, all of nearly the same size.
+fn tiles(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let parts = count.div_ceil(most);
+    (0..parts).map(move |part| {
+        let start = part * count / parts;
+        (start, (part + 1) * count / parts - start)
+    })
+}
+
+/// Rows of a long sum that are taken at a time.
+const COPIED: usize = 256;
+/// Values from one row to the next up to which rows are read as they lie.
+const NEAR: usize = 512;
+
+/// `a [m, k] · b [k, n]` where both are the columns of rows that are summed over, as in a weight's
+/// gradient: a small target and a long sum.
+fn transposed_product(out: &mut [f32], [m, n, k]: [usize; 3], a: Matrix<'_>, b: Matrix<'_>, target: Target) {
+    let whole = Block {
+        buffer: Shared::new(out),
+        start: 0,
+        stride: n,
+    };
+    // SAFETY: the only use of the buffer.
+    unsafe { transposed_product_into(whole, [m, n, k], a, b, target) };
+}
+
+/// The same into a block.
+///
+/// # Safety
+/// No other thread uses the block.
+pub(crate) unsafe fn transposed_product_into(
+    whole: Block<'_>,
     [m, n, k]: [usize; 3],
     a: Matrix<'_>,
     b: Matrix<'_>,
     target: Target,
-    parallelism: Parallelism,
 ) {
-    assert!(a.holds(m, k) && b.holds(k, n), "operands hold their shapes");
+    assert!(
+        a.holds(m, k) && b.holds(k, n) && b.column == 1,
+        "operands hold their shapes"
+    );
+    // rows far apart are read through a copy: each would be on a page of its own
+    let (copies_a, copies_b) = (a.column > NEAR, b.row > NEAR);
+    let width = if copies_a { 4 * PANEL } else { PANEL };
+    let groups = n.div_ceil(width);
+    let least = if copies_a { m.div_ceil(ROWS) } else { 1 };
+    let parts = 16usize.div_ceil(groups).max(least).min(m.div_ceil(28)).max(1);
+    let part = m.div_ceil(parts).next_multiple_of(14).min(m);
+    let parts = m.div_ceil(part);
+    (0..groups * parts).into_par_iter().for_each(|unit| {
+        let (column, row) = (unit / parts * width, unit % parts * part);
+        let (columns, rows) = (width.min(n - column), part.min(m - row));
+        let depth = COPIED.min(k);
+        let mut left = buffer(if copies_a { rows * depth } else { 0 });
+        let mut right = buffer(if copies_b {
+            columns.next_multiple_of(PANEL) * depth
+        } else {
+            0
+        });
+        let mut target = target;
+        for from in (0..k).step_by(COPIED) {
+            let depth = COPIED.min(k - from);
+            let mut a = a.from(row, from);
+            if copies_a {
+                for (k, out) in left.chunks_exact_mut(rows).take(depth).enumerate() {
+                    out.copy_from_slice(&a.values[k * a.column..k * a.column + rows]);
+                }
+                a = Matrix::rows(&left, rows).transposed();
+            }
+            let b = b.from(from, column);
+            let b = if copies_b {
+                for (panel, out) in right.chunks_mut(PANEL * depth).enumerate() {
+                    let first = panel * PANEL;
+                    if first < columns {
+                        copy(out, 0, b.from(0, first), depth, PANEL.min(columns - first));
+                    }
+                }
+                Right::Panels(&right, depth)
+            } else {
+                Right::Rows(b)
+            };
+            let block = Block {
+                start: whole.start + row * whole.stride + column,
+                ..whole
+            };
+            // SAFETY: units are disjoint blocks of the target.
+            unsafe { multiply(block, [rows, columns, depth], a, b, Plus::default(), target) };
+            target = Target::Add;
+        }
+    });
+}
+
+/// A product of few rows, where copying the right factor would cost more than it saves.
+unsafe fn few_rows(block: Block<'_>, [m, n, k]: [usize; 3], a: Matrix<'_>, b: Matrix<'_>, target: Target) {
     let out = block.buffer.block(block.start, [m, n], block.stride);
     let stride = |stride: usize| isize::try_from(stride).expect("strides of arrays in memory");
-    // SAFETY: the shapes lie inside the slices (checked above), and the caller owns the target block.
+    // SAFETY: the shapes lie inside the slices (checked by the caller), and the caller owns the target block.
     unsafe {
         gemm::gemm(
             m,
@@ -150,7 +346,7 @@ unsafe fn multiply(
             false,
             false,
             false,
-            parallelism,
+            gemm::Parallelism::Rayon(rayon::current_num_threads()),
         );
     }
 }

@@ -121,7 +121,7 @@ fn five_updates_lose_what_pytorch_loses() {
             for (update, (ours, theirs)) in losses.iter().zip(&expected).enumerate() {
                 let tolerance = match (exact, update) {
                     (None, _) => 1e-5,
-                    (Some(_), 0..2) => 1e-4,
+                    (Some(_), 0..2) => 3e-4, // PyTorch's own f32: 1.6e-4
                     (Some(_), _) => 7e-3,
                 };
                 assert!(

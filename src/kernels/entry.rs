@@ -1,0 +1,294 @@
+//! What both halves of a block share on the CPU: rows in chunks that stay in a core's cache, the way
+//! in (a norm and the products that read it) and the gradients of both.
+
+use super::Orientation;
+use super::flex::{
+    Array, Block, Matrix, Panels, Plus, Right, Shared, Target, buffer, multiply, transposed_product_into,
+};
+use super::norm::{Kind, gradient_rows, norm_rows};
+
+/// Rows that one thread takes through several operations: fixed, because sums of gradients over rows
+/// are made chunk by chunk.
+pub(super) const CHUNK: usize = 64;
+
+/// A norm and the products that read it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) norm: Option<Kind>,
+    pub(super) orientation: Orientation,
+    /// Products side by side.
+    pub(super) parts: usize,
+    pub(super) biased: bool,
+}
+
+/// Its weights.
+#[derive(Clone, Debug)]
+pub(super) struct EntryWeights {
+    /// The norm's weight and bias; zeros where it has none.
+    norm: Option<[Vec<f32>; 2]>,
+    weights: Vec<Array>,
+    orientation: Orientation,
+    /// All biases one after another.
+    bias: Option<Vec<f32>>,
+}
+
+/// A weight as the right factor `[in, out]`.
+pub(super) fn factor(weight: &Array, orientation: Orientation) -> Matrix<'_> {
+    let [_, columns] = weight.dims();
+    let matrix = Matrix::rows(weight.values(), columns);
+    match orientation {
+        Orientation::InputOutput => matrix,
+        Orientation::OutputInput => matrix.transposed(),
+    }
+}
+
+/// A weight's inputs and outputs.
+pub(super) fn sides(weight: &Array, orientation: Orientation) -> [usize; 2] {
+    let [rows, columns] = weight.dims();
+    match orientation {
+        Orientation::InputOutput => [rows, columns],
+        Orientation::OutputInput => [columns, rows],
+    }
+}
+
+/// A weight's gradient from the inputs and the gradients of the outputs.
+pub(super) fn weight_gradient(
+    weight: &Array,
+    orientation: Orientation,
+    rows: usize,
+    x: Matrix<'_>,
+    dy: Matrix<'_>,
+) -> Array {
+    let [inputs, outputs] = sides(weight, orientation);
+    let mut out = buffer(inputs * outputs);
+    let (shape, a, b) = match orientation {
+        Orientation::InputOutput => ([inputs, outputs, rows], x, dy),
+        Orientation::OutputInput => ([outputs, inputs, rows], dy, x),
+    };
+    let whole = Block {
+        buffer: Shared::new(&mut out),
+        start: 0,
+        stride: shape[1],
+    };
+    // SAFETY: the only use of the buffer.
+    unsafe { transposed_product_into(whole, shape, a.transposed(), b, Target::Replace) };
+    Array::new(out, weight.dims())
+}
+
+/// A product of a chunk, on this thread.
+pub(super) fn chunk_product(
+    out: &mut [f32],
+    stride: usize,
+    shape: [usize; 3],
+    a: Matrix<'_>,
+    b: Right<'_>,
+    plus: Plus<'_>,
+    target: Target,
+) {
+    let block = Block {
+        buffer: Shared::new(out),
+        start: 0,
+        stride,
+    };
+    // SAFETY: this thread has the chunk alone.
+    unsafe { multiply(block, shape, a, b, plus, target) };
+}
+
+impl Entry {
+    /// How many inputs of an operation are its weights.
+    pub(super) fn count(&self) -> usize {
+        let norm = self.norm.map_or(0, |norm| 1 + usize::from(norm.biased()));
+        norm + self.parts * (1 + usize::from(self.biased))
+    }
+
+    /// Takes the weights out of an operation's inputs: the norm's, the products', the biases.
+    pub(super) fn weights(&self, inputs: &mut impl Iterator<Item = Array>) -> EntryWeights {
+        let mut next = || inputs.next().expect("an input for each weight");
+        let norm = self.norm.map(|kind| {
+            let weight = next().values().to_vec();
+            let bias = match kind.biased() {
+                true => next().values().to_vec(),
+                false => vec![0.0; weight.len()],
+            };
+            [weight, bias]
+        });
+        let weights: Vec<Array> = (0..self.parts).map(|_| next()).collect();
+        let bias = self
+            .biased
+            .then(|| (0..self.parts).flat_map(|_| next().values().to_vec()).collect());
+        EntryWeights {
+            norm,
+            weights,
+            orientation: self.orientation,
+            bias,
+        }
+    }
+
+    /// Room for the statistics of rows; none without a norm.
+    pub(super) fn statistics(&self, rows: usize) -> Vec<[f32; 2]> {
+        vec![[0.0; 2]; if self.norm.is_some() { rows } else { 0 }]
+    }
+
+    /// The normal form of a chunk, or the chunk itself; `statistics` are written.
+    pub(super) fn normal<'a>(
+        &self,
+        weights: &EntryWeights,
+        out: &'a mut [f32],
+        statistics: &mut [[f32; 2]],
+        x: &'a [f32],
+    ) -> &'a [f32] {
+        let (Some(kind), Some([weight, bias])) = (self.norm, &weights.norm) else {
+            return x;
+        };
+        let out = &mut out[..x.len()];
+        norm_rows(kind, out, statistics, x, weight, bias);
+        out
+    }
+
+    /// Values of the sums that a chunk adds to: the norm's weight and bias, and the products' biases.
+    pub(super) fn shares(&self, weights: &EntryWeights) -> usize {
+        let norm = weights.norm.as_ref().map_or(0, |[weight, _]| 2 * weight.len());
+        norm + if self.biased { weights.outputs() } else { 0 }
+    }
+
+    /// A chunk going backward: `dy` are the gradients of the products' outputs, `dx` becomes that of the
+    /// input, which `gradient` reaches directly as well. Writes the normal form again.
+    #[expect(clippy::too_many_arguments, reason = "a chunk of each array that takes part")]
+    pub(super) fn back(
+        &self,
+        weights: &EntryWeights,
+        panels: &[Panels],
+        dx: &mut [f32],
+        normal: &mut [f32],
+        share: &mut [f32],
+        dy: &[f32],
+        x: &[f32],
+        statistics: &mut [[f32; 2]],
+        gradient: &[f32],
+    ) {
+        let (width, outputs) = (weights.width(), weights.outputs());
+        let rows = x.len() / width;
+        let mut start = 0;
+        for (index, panels) in panels.iter().enumerate() {
+            let dy = Matrix::rows(&dy[start..], outputs);
+            // the residual connection is added as the first product is written, if no norm is between
+            let (plus, target) = match (index, self.norm) {
+                (0, None) => (
+                    Plus {
+                        rows: Some(Matrix::rows(gradient, width)),
+                        bias: None,
+                    },
+                    Target::Replace,
+                ),
+                (0, Some(_)) => (Plus::default(), Target::Replace),
+                _ => (Plus::default(), Target::Add),
+            };
+            chunk_product(dx, width, [rows, width, panels.k()], dy, panels.right(), plus, target);
+            start += panels.k();
+        }
+        let (norm_share, bias_share) = share.split_at_mut(if self.norm.is_some() { 2 * width } else { 0 });
+        if let (Some(kind), Some([weight, bias])) = (self.norm, &weights.norm) {
+            norm_rows(kind, normal, statistics, x, weight, bias);
+            gradient_rows(kind, dx, norm_share, statistics, x, weight, gradient);
+        }
+        if self.biased {
+            super::linear::add_columns(bias_share, dy, 0, outputs);
+        }
+    }
+
+    /// The gradients of the weights in the order of the inputs: `shares` are the sums of all chunks,
+    /// `normal` and `dy` whole.
+    pub(super) fn gradients(
+        &self,
+        weights: &EntryWeights,
+        shares: &[f32],
+        rows: usize,
+        normal: &[f32],
+        dy: &[f32],
+        wanted: &[bool],
+    ) -> Vec<Option<Array>> {
+        let (width, outputs) = (weights.width(), weights.outputs());
+        let vector = |values: &[f32]| Some(Array::new(values.to_vec(), [1, values.len()]));
+        let mut list = Vec::with_capacity(self.count());
+        let (norm, mut biases) = shares.split_at(if self.norm.is_some() { 2 * width } else { 0 });
+        if let Some(kind) = self.norm {
+            list.push(vector(&norm[..width]));
+            if kind.biased() {
+                list.push(vector(&norm[width..]));
+            }
+        }
+        let mut start = 0;
+        let first = list.len();
+        for weight in &weights.weights {
+            let gradient = wanted[list.len()].then(|| {
+                let dy = Matrix::rows(&dy[start..], outputs);
+                weight_gradient(weight, self.orientation, rows, Matrix::rows(normal, width), dy)
+            });
+            list.push(gradient);
+            start += sides(weight, self.orientation)[1];
+        }
+        if self.biased {
+            for part in first..first + self.parts {
+                let [_, outputs] = sides(&weights.weights[part - first], self.orientation);
+                let (bias, rest) = biases.split_at(outputs);
+                list.push(vector(bias));
+                biases = rest;
+            }
+        }
+        list
+    }
+}
+
+impl EntryWeights {
+    /// Elements of a row that goes in.
+    pub(super) fn width(&self) -> usize {
+        sides(&self.weights[0], self.orientation)[0]
+    }
+
+    /// Elements of a row that comes out of all products.
+    pub(super) fn outputs(&self) -> usize {
+        self.weights
+            .iter()
+            .map(|weight| sides(weight, self.orientation)[1])
+            .sum()
+    }
+
+    pub(super) fn bias(&self) -> Option<&[f32]> {
+        self.bias.as_deref()
+    }
+
+    /// All products as one right factor.
+    pub(super) fn panels(&self) -> Panels {
+        let parts: Vec<_> = self
+            .weights
+            .iter()
+            .map(|weight| (factor(weight, self.orientation), sides(weight, self.orientation)[1]))
+            .collect();
+        Panels::of(&parts, self.width())
+    }
+
+    /// Each product's factor for going backward.
+    pub(super) fn turned_panels(&self) -> Vec<Panels> {
+        self.weights
+            .iter()
+            .map(|weight| turned_panels(weight, self.orientation))
+            .collect()
+    }
+}
+
+/// A product's factor for going backward, `[out, in]`.
+pub(super) fn turned_panels(weight: &Array, orientation: Orientation) -> Panels {
+    let [inputs, outputs] = sides(weight, orientation);
+    Panels::of(&[(factor(weight, orientation).transposed(), inputs)], outputs)
+}
+
+/// Sums that chunks have added up, each its own, in the order of the chunks.
+pub(super) fn total(shares: &[f32], each: usize) -> Vec<f32> {
+    let mut total = vec![0.0; each];
+    if each > 0 {
+        for share in shares.chunks_exact(each) {
+            total.iter_mut().zip(share).for_each(|(total, share)| *total += share);
+        }
+    }
+    total
+}

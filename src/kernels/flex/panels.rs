@@ -1,0 +1,173 @@
+//! The right factor of a product in the order in which it is read.
+
+use rayon::prelude::*;
+
+use super::buffer;
+use super::product::{Matrix, Right};
+use super::tile::PANEL;
+
+/// A matrix `[k, n]`, or several side by side, in panels of [`PANEL`] columns, each row by row. The
+/// last panel is filled up with zeros.
+#[derive(Clone, Debug)]
+pub(crate) struct Panels {
+    values: Vec<f32>,
+    k: usize,
+}
+
+impl Panels {
+    /// Copies matrices of `k` rows, each with its number of columns, on all threads.
+    pub(crate) fn of(parts: &[(Matrix<'_>, usize)], k: usize) -> Self {
+        let n = parts.iter().map(|(_, columns)| columns).sum::<usize>();
+        let mut values = buffer(n.div_ceil(PANEL) * PANEL * k);
+        if k > 0 {
+            let panels = values.par_chunks_mut(PANEL * k).enumerate();
+            panels
+                .with_min_len((1 << 14) / (PANEL * k) + 1)
+                .for_each(|(panel, out)| {
+                    fill(out, parts, panel * PANEL, k);
+                });
+        }
+        Self { values, k }
+    }
+
+    /// Rows: terms of each sum.
+    pub(crate) fn k(&self) -> usize {
+        self.k
+    }
+
+    /// As the right factor of a product.
+    pub(crate) fn right(&self) -> Right<'_> {
+        Right::Panels(&self.values, self.k)
+    }
+}
+
+/// One panel, from column `first` on.
+fn fill(out: &mut [f32], parts: &[(Matrix<'_>, usize)], first: usize, k: usize) {
+    let (mut start, mut filled) = (0, 0);
+    for (matrix, columns) in parts {
+        let from = first.max(start);
+        let to = (first + PANEL).min(start + columns);
+        if from < to {
+            copy(out, from - first, matrix.from(0, from - start), k, to - from);
+            filled = to - first;
+        }
+        start += columns;
+    }
+    if filled < PANEL {
+        out.chunks_exact_mut(PANEL).for_each(|row| row[filled..].fill(0.0));
+    }
+}
+
+/// A block `[k, columns]` into a panel, from one of its columns on.
+pub(crate) fn copy(out: &mut [f32], column: usize, matrix: Matrix<'_>, k: usize, columns: usize) {
+    let (row, step) = matrix.strides();
+    let values = matrix.values();
+    if step == 1 {
+        for (k, out) in out.chunks_exact_mut(PANEL).take(k).enumerate() {
+            out[column..column + columns].copy_from_slice(&values[k * row..k * row + columns]);
+        }
+        return;
+    }
+    let mut lanes = 0;
+    #[cfg(target_arch = "x86_64")]
+    if row == 1 && k >= 16 && is_x86_feature_detected!("avx512f") {
+        lanes = columns / 16 * 16;
+        let turned = k / 16 * 16;
+        for lane in (0..lanes).step_by(16) {
+            for from in (0..turned).step_by(16) {
+                let source = &values[lane * step + from..];
+                let target = &mut out[from * PANEL + column + lane..];
+                assert!(source.len() >= 15 * step + 16 && target.len() >= 15 * PANEL + 16);
+                // SAFETY: sixteen rows of sixteen values lie inside both, and AVX-512 is there.
+                unsafe { turn::sixteen(target.as_mut_ptr(), PANEL, source.as_ptr(), step) };
+            }
+        }
+        for k in turned..k {
+            for lane in 0..lanes {
+                out[k * PANEL + column + lane] = values[lane * step + k];
+            }
+        }
+    }
+    for (k, out) in out.chunks_exact_mut(PANEL).take(k).enumerate() {
+        for (lane, out) in out[column..column + columns].iter_mut().enumerate().skip(lanes) {
+            *out = values[k * row + lane * step];
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod turn {
+    use std::arch::x86_64::*;
+
+    /// Sixteen rows of sixteen values, exchanged with their columns.
+    #[target_feature(enable = "avx512f")]
+    pub(super) unsafe fn sixteen(out: *mut f32, out_row: usize, from: *const f32, from_row: usize) {
+        // SAFETY: by the caller's promise.
+        let r: [__m512; 16] = std::array::from_fn(|i| unsafe { _mm512_loadu_ps(from.add(i * from_row)) });
+        // pairs of rows, then of pairs, then quarters of 128 bits
+        let pairs: [__m512; 16] = std::array::from_fn(|i| {
+            let (x, y) = (r[i / 2 * 2], r[i / 2 * 2 + 1]);
+            if i % 2 == 0 {
+                _mm512_unpacklo_ps(x, y)
+            } else {
+                _mm512_unpackhi_ps(x, y)
+            }
+        });
+        let fours: [__m512; 16] = std::array::from_fn(|i| {
+            let (group, part) = (i / 4 * 4, i % 4);
+            let (x, y) = (pairs[group + part / 2], pairs[group + 2 + part / 2]);
+            let (x, y) = (_mm512_castps_pd(x), _mm512_castps_pd(y));
+            _mm512_castpd_ps(if part % 2 == 0 {
+                _mm512_unpacklo_pd(x, y)
+            } else {
+                _mm512_unpackhi_pd(x, y)
+            })
+        });
+        // fours[4·g + c] holds, in its quarter q, rows 4g..4g+4 of column 4q + c
+        for c in 0..4 {
+            let [w, x, y, z] = [fours[c], fours[4 + c], fours[8 + c], fours[12 + c]];
+            let low = [_mm512_shuffle_f32x4::<0x44>(w, x), _mm512_shuffle_f32x4::<0x44>(y, z)];
+            let high = [_mm512_shuffle_f32x4::<0xee>(w, x), _mm512_shuffle_f32x4::<0xee>(y, z)];
+            let columns = [
+                _mm512_shuffle_f32x4::<0x88>(low[0], low[1]),
+                _mm512_shuffle_f32x4::<0xdd>(low[0], low[1]),
+                _mm512_shuffle_f32x4::<0x88>(high[0], high[1]),
+                _mm512_shuffle_f32x4::<0xdd>(high[0], high[1]),
+            ];
+            for (q, column) in columns.into_iter().enumerate() {
+                // SAFETY: by the caller's promise.
+                unsafe { _mm512_storeu_ps(out.add((4 * q + c) * out_row), column) };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_lie_side_by_side_whichever_way_they_lay() {
+        for (k, widths) in [(5, [3, 40]), (33, [32, 17]), (64, [16, 48])] {
+            let [first, second] = widths.map(|width| (0..k * width).map(|i| (i + width) as f32).collect::<Vec<_>>());
+            let parts = [
+                (Matrix::rows(&first, widths[0]), widths[0]),
+                (Matrix::rows(&second, k).transposed(), widths[1]),
+            ];
+            let panels = Panels::of(&parts, k);
+            for row in 0..k {
+                for column in 0..(widths[0] + widths[1]).next_multiple_of(PANEL) {
+                    let expected = if column < widths[0] {
+                        first[row * widths[0] + column]
+                    } else if column < widths[0] + widths[1] {
+                        second[(column - widths[0]) * k + row]
+                    } else {
+                        0.0
+                    };
+                    let value = panels.values[column / PANEL * PANEL * k + row * PANEL + column % PANEL];
+                    assert_eq!(value, expected, "{k} {widths:?} at {row},{column}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! The second half of a block on the CPU, as one operation: rows go through the norm, the products and
+//! what is between them chunk by chunk, while they are in a core's cache. Only what goes into the
+//! activation is kept for the way back.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::activation::{Activation, activate, activate_back};
+use super::dropout::multiply_from;
+use super::entry::{CHUNK, Entry, EntryWeights, chunk_product, factor, sides, total, turned_panels, weight_gradient};
+use super::flex::{Array, FusedMany, Matrix, Panels, Plus, Shared, Target, buffer};
+use super::linear::add_columns;
+use super::norm::add;
+use super::{Dropout, Orientation};
+
+/// `x + dropout(outer(activation(inner(norm(x)))))`; with two inner products the activation of the first
+/// is multiplied by the second.
+#[derive(Clone, Debug)]
+pub(super) struct Mlp {
+    pub(super) entry: Entry,
+    pub(super) activation: Activation,
+    pub(super) outer: Orientation,
+    /// Whether the outer product has a bias.
+    pub(super) biased: bool,
+    pub(super) dropout: Option<Dropout>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Saved {
+    x: Array,
+    /// `[rows, inner outputs]`
+    inner: Array,
+    statistics: Arc<[[f32; 2]]>,
+    weights: EntryWeights,
+    outer: Array,
+}
+
+impl FusedMany for Mlp {
+    type Saved = Option<Saved>;
+
+    fn forward(&self, inputs: Vec<Array>, tracked: bool) -> (Array, Self::Saved) {
+        let mut inputs = inputs.into_iter();
+        let x = inputs.next().expect("an input");
+        let weights = self.entry.weights(&mut inputs);
+        let outer = inputs.next().expect("an outer weight");
+        let bias = self.biased.then(|| inputs.next().expect("an outer bias"));
+        let ([rows, width], outputs) = (x.dims(), weights.outputs());
+        let inside = outputs / self.entry.parts;
+        let panels = weights.panels();
+        let outer_panels = Panels::of(&[(factor(&outer, self.outer), width)], inside);
+        let mut out = buffer(rows * width);
+        let mut statistics = self.entry.statistics(rows);
+        let mut inner = buffer(if tracked { rows * outputs } else { 0 });
+        let kept = Shared::new(&mut inner);
+        let chunks = out
+            .par_chunks_mut(CHUNK * width)
+            .zip(x.values().par_chunks(CHUNK * width))
+            .zip(chunks_of(&mut statistics, rows))
+            .enumerate();
+        chunks.for_each_init(
+            || {
+                let scratch = if tracked { 0 } else { CHUNK * outputs };
+                [buffer(CHUNK * width), buffer(scratch), buffer(CHUNK * inside)]
+            },
+            |[normal, scratch, active], (chunk, ((out, x), statistics))| {
+                let count = x.len() / width;
+                let inner = match tracked {
+                    // SAFETY: each chunk's rows are its own.
+                    true => unsafe { kept.part(chunk * CHUNK * outputs, count * outputs) },
+                    false => &mut scratch[..count * outputs],
+                };
+                let normal = self.entry.normal(&weights, normal, statistics, x);
+                let bias_in = Plus {
+                    bias: weights.bias(),
+                    rows: None,
+                };
+                let normal = Matrix::rows(normal, width);
+                chunk_product(
+                    inner,
+                    outputs,
+                    [count, outputs, width],
+                    normal,
+                    panels.right(),
+                    bias_in,
+                    Target::Replace,
+                );
+                let active = &mut active[..count * inside];
+                activate(self.activation, active, inner, inside);
+                let plus = Plus {
+                    bias: bias.as_ref().map(Array::values),
+                    rows: self.dropout.is_none().then(|| Matrix::rows(x, width)),
+                };
+                let active = Matrix::rows(active, inside);
+                chunk_product(
+                    out,
+                    width,
+                    [count, width, inside],
+                    active,
+                    outer_panels.right(),
+                    plus,
+                    Target::Replace,
+                );
+                if let Some(dropout) = &self.dropout {
+                    multiply_from(out, dropout, (chunk * CHUNK * width) as u64);
+                    add(out, x);
+                }
+            },
+        );
+        let saved = tracked.then(|| Saved {
+            inner: Array::new(inner, [rows, outputs]),
+            x,
+            statistics: statistics.into(),
+            weights,
+            outer,
+        });
+        (Array::new(out, [rows, width]), saved)
+    }
+
+    fn backward(&self, saved: Self::Saved, gradient: Array, wanted: &[bool]) -> Vec<Option<Array>> {
+        let Saved {
+            x,
+            inner,
+            statistics,
+            weights,
+            outer,
+        } = saved.expect("a tracked operation saves");
+        let ([rows, width], outputs) = (x.dims(), weights.outputs());
+        let inside = outputs / self.entry.parts;
+        let panels = weights.turned_panels();
+        let outer_panels = turned_panels(&outer, self.outer);
+        let has_norm = self.entry.norm.is_some();
+        let mut dx = buffer(rows * width);
+        let mut active = buffer(rows * inside);
+        let mut normal = buffer(if has_norm { rows * width } else { 0 });
+        let mut dropped = buffer(if self.dropout.is_some() { rows * width } else { 0 });
+        let entry_share = self.entry.shares(&weights);
+        let each = entry_share + if self.biased { width } else { 0 };
+        let mut shares = vec![0.0; rows.div_ceil(CHUNK) * each];
+        let [actives, normals, droppeds, all_shares] =
+            [&mut active, &mut normal, &mut dropped, &mut shares].map(|values| Shared::new(values));
+        let dinner = inner.map_values(|inner| {
+            let chunks = dx
+                .par_chunks_mut(CHUNK * width)
+                .zip(inner.par_chunks_mut(CHUNK * outputs))
+                .zip(
+                    x.values()
+                        .par_chunks(CHUNK * width)
+                        .zip(gradient.values().par_chunks(CHUNK * width)),
+                );
+            chunks.enumerate().for_each(|(chunk, ((dx, inner), (x, gradient)))| {
+                let count = x.len() / width;
+                let first = chunk * CHUNK;
+                // SAFETY: each chunk's rows and shares are its own.
+                let (active, share) = unsafe {
+                    (
+                        actives.part(first * inside, count * inside),
+                        all_shares.part(chunk * each, each),
+                    )
+                };
+                let (entry_share, bias_share) = share.split_at_mut(entry_share);
+                let dout = match &self.dropout {
+                    Some(dropout) => {
+                        // SAFETY: as above.
+                        let dropped = unsafe { droppeds.part(first * width, count * width) };
+                        dropped.copy_from_slice(gradient);
+                        multiply_from(dropped, dropout, (first * width) as u64);
+                        &*dropped
+                    }
+                    None => gradient,
+                };
+                let shape = [count, inside, width];
+                let through = outer_panels.right();
+                chunk_product(
+                    active,
+                    inside,
+                    shape,
+                    Matrix::rows(dout, width),
+                    through,
+                    Plus::default(),
+                    Target::Replace,
+                );
+                activate_back(self.activation, inner, active, inside);
+                if self.biased {
+                    add_columns(bias_share, dout, 0, width);
+                }
+                let mut kept = [[0.0; 2]; CHUNK];
+                let statistics = match has_norm {
+                    true => {
+                        kept[..count].copy_from_slice(&statistics[first..first + count]);
+                        &mut kept[..count]
+                    }
+                    false => &mut [],
+                };
+                // SAFETY: as above.
+                let normal = unsafe {
+                    match has_norm {
+                        true => normals.part(first * width, count * width),
+                        false => &mut [],
+                    }
+                };
+                self.entry.back(
+                    &weights,
+                    &panels,
+                    dx,
+                    normal,
+                    entry_share,
+                    inner,
+                    x,
+                    statistics,
+                    gradient,
+                );
+            });
+        });
+        let shares = total(&shares, each);
+        let normal = if has_norm { &normal[..] } else { x.values() };
+        let dout = if self.dropout.is_some() {
+            &dropped[..]
+        } else {
+            gradient.values()
+        };
+        let (entry_wanted, outer_wanted) = wanted[1..].split_at(self.entry.count());
+        let (entry, outer) = rayon::join(
+            || {
+                let shares = &shares[..entry_share];
+                self.entry
+                    .gradients(&weights, shares, rows, normal, dinner.values(), entry_wanted)
+            },
+            || {
+                outer_wanted[0].then(|| {
+                    debug_assert_eq!(sides(&outer, self.outer), [inside, width]);
+                    let active = Matrix::rows(&active, inside);
+                    weight_gradient(&outer, self.outer, rows, active, Matrix::rows(dout, width))
+                })
+            },
+        );
+        let mut list = vec![Some(Array::new(dx, [rows, width]))];
+        list.extend(entry);
+        list.push(outer);
+        if self.biased {
+            list.push(Some(Array::new(shares[entry_share..].to_vec(), [1, width])));
+        }
+        list
+    }
+}
+
+/// The statistics of each chunk: of none where there are none.
+pub(super) fn chunks_of(statistics: &mut [[f32; 2]], rows: usize) -> rayon::vec::IntoIter<&mut [[f32; 2]]> {
+    let chunks = rows.div_ceil(CHUNK);
+    let chunks: Vec<&mut [[f32; 2]]> = match statistics.is_empty() {
+        true => (0..chunks).map(|_| &mut [][..]).collect(),
+        false => statistics.chunks_mut(CHUNK).collect(),
+    };
+    chunks.into_par_iter()
+}
