@@ -3,6 +3,8 @@
     cargo bench --bench training --no-run                     # prints where the benchmark is
     python benches/peers/training/compare.py --fragua target/release/deps/training-... [--rounds 5] [--names nanogpt-cpu]
 
+Prints tokens a second, peak memory, and the share of the machine's measured product ceiling that each reaches.
+
 Needs PyTorch from PyPI in the Python that runs this.
 """
 
@@ -13,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-UPDATES = {"nanogpt-cpu": 100, "nanogpt-10m": 6, "vocab-4096": 30, "llama-15m": 4}
+UPDATES = {"nanogpt-cpu": 100, "nanogpt-10m": 6, "vocab-4096": 30, "llama-15m": 4, "t5": 10}
 
 
 def run(command):
@@ -28,6 +30,7 @@ def main():
     arguments.add_argument("--names", nargs="*", default=list(UPDATES))
     arguments = arguments.parse_args()
     peer = [sys.executable, str(Path(__file__).with_name("peer.py"))]
+    ceiling = max(run([arguments.fragua, "ceiling", "20"])["gflops"] for _ in range(3))
     for name in arguments.names:
         updates = str(UPDATES[name])
         commands = {
@@ -45,7 +48,15 @@ def main():
             peak = statistics.median(one["peak_bytes"] for one in found[who]) / 2**20
             print(f"{name:12} {who:8} {medians[who]:10,.0f} tok/s ({min(speed):,.0f} to {max(speed):,.0f}), {peak:,.0f} MiB")
         better = max(medians["eager"], medians["compile"])
-        print(f"{name:12} fragua / better PyTorch: {medians['fragua'] / better:.2f}", flush=True)
+        ratios = [
+            mine / max(eager, compiled)
+            for mine, eager, compiled in zip(speeds["fragua"], speeds["eager"], speeds["compile"])
+        ]
+        peaks = {who: statistics.median(one["peak_bytes"] for one in rounds) for who, rounds in found.items()}
+        achieved = statistics.median(one["gflops"] for one in found["fragua"])
+        print(f"{name:12} fragua / better PyTorch: {medians['fragua'] / better:.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+        print(f"{name:12} peak memory / better PyTorch: {peaks['fragua'] / min(peaks['eager'], peaks['compile']):.2f}")
+        print(f"{name:12} {achieved:.0f} of {ceiling:.0f} GFLOP/s: {achieved / ceiling:.0%} of the ceiling", flush=True)
 
 
 main()
