@@ -87,6 +87,65 @@ impl ParameterType {
     }
 }
 
+/// The keys of the long form that are the same for every type.
+fn long_form_schema() -> Value {
+    let names: Vec<&str> = ParameterType::ALL.iter().map(|kind| kind.name()).collect();
+    let number = json!({ "type": "number" });
+    json!({
+        "type": "object",
+        "properties": {
+            "type": { "type": "string", "enum": names },
+            "allowed": { "type": "array", "minItems": 1 },
+            "minimum": number,
+            "maximum": number,
+            "help": { "type": "string" },
+        },
+    })
+}
+
+/// The JSON Schema of a parameter for editors: a value, a definition, or a group of parameters.
+/// `reference` leads to this schema itself.
+pub(super) fn parameter_schema(reference: &str) -> Value {
+    // a definition says its type, or its default does
+    let of_type = |kind: ParameterType| {
+        let value = Value::Object(kind.schema());
+        let by_default = match kind {
+            ParameterType::Integer | ParameterType::Path => json!(false), // 1 is a number, "a" is text
+            _ => {
+                json!({ "required": ["default"], "not": { "required": ["type"] }, "properties": { "default": value } })
+            }
+        };
+        let by_type = json!({ "required": ["type"], "properties": { "type": { "const": kind.name() } } });
+        let one = if kind == ParameterType::List {
+            json!({})
+        } else {
+            value.clone()
+        };
+        let mut then = json!({ "default": value, "allowed": { "items": one } });
+        if !matches!(kind, ParameterType::Integer | ParameterType::Number) {
+            then["minimum"] = json!(false);
+            then["maximum"] = json!(false);
+        }
+        json!({ "if": { "anyOf": [by_type, by_default] }, "then": { "properties": then } })
+    };
+    let mut definition = long_form_schema();
+    definition["propertyNames"] = json!({ "enum": KEYS });
+    definition["allOf"] = ParameterType::ALL.into_iter().map(of_type).collect();
+    let names = definition["properties"]["type"].clone();
+    json!({
+        "description": "A value, or a definition: `{type, default, allowed, minimum, maximum, help}`. Any other mapping is a group of parameters.",
+        "if": {
+            "type": "object",
+            "anyOf": [
+                { "required": ["type"], "properties": { "type": names } },
+                { "propertyNames": { "enum": KEYS }, "anyOf": [{ "required": ["type"] }, { "required": ["default"] }] },
+            ],
+        },
+        "then": definition,
+        "else": { "additionalProperties": { "$ref": reference } },
+    })
+}
+
 /// A parameter.
 pub(super) struct Declared {
     /// `width`, `train.updates`
@@ -147,18 +206,7 @@ impl Declared {
     /// A parameter by its definition. What is wrong with it is told.
     pub fn long(source: &Arc<Source>, name: String, entry: &Entry, problems: &mut Vec<Diagnostic>) -> Self {
         let node = &entry.value;
-        let names: Vec<&str> = ParameterType::ALL.iter().map(|kind| kind.name()).collect();
-        let number = json!({ "type": "number" });
-        let schema = json!({
-            "type": "object",
-            "properties": {
-                "type": { "type": "string", "enum": names },
-                "allowed": { "type": "array", "minItems": 1 },
-                "minimum": number,
-                "maximum": number,
-                "help": { "type": "string" },
-            },
-        });
+        let schema = long_form_schema();
         let namer = |path: &[String]| format!("`{}` of the parameter `{name}`", path.join("."));
         for fault in check(&schema, node, &namer).faults {
             problems.push(place(source, node, entry.key_span, fault));

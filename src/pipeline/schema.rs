@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::declared::parameter_schema;
 use super::file::schema_value;
 use super::structure;
 use crate::step::{ARTIFACT_MARK, Kind};
@@ -74,6 +75,7 @@ pub fn schema(kinds: &[Kind]) -> Value {
     }
     step["allOf"] = Value::Array(choices);
     definitions.insert("step".into(), step);
+    definitions.insert("parameter".into(), parameter_schema("#/$defs/parameter"));
 
     let mut whole = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -85,6 +87,7 @@ pub fn schema(kinds: &[Kind]) -> Value {
         structure::file(&json!({ "$ref": "#/$defs/step" })),
     ) {
         whole.extend(file);
+        whole["properties"]["params"]["additionalProperties"] = json!({ "$ref": "#/$defs/parameter" });
         whole.insert("$defs".into(), Value::Object(definitions));
     }
     whole

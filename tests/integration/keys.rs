@@ -78,6 +78,8 @@ pub fn bases(kind: &str) -> Vec<Value> {
             json!({"files": "book.txt", "text": "line"}),
             json!({"files": "rows.jsonl", "split": {"train": 8, "validation": 2, "test": 2}, "shuffle": true}),
             json!({"generate": {"grammar": "grammar.jinja", "rows": 10}}),
+            json!({"files": {"train": "rows.jsonl", "validation": "rows.jsonl", "test": "rows.jsonl"}}),
+            json!({"parallel": {"en": "book.txt", "es": "book.txt"}}),
         ],
         "tokenize" => vec![
             json!({"data": "rows.train", "algorithm": "bpe", "vocab_size": 300}),
@@ -103,6 +105,7 @@ pub fn bases(kind: &str) -> Vec<Value> {
         "model" => vec![
             json!({"path": "imported"}),
             json!({"hub": format!("org/name@{}", "a1".repeat(20))}),
+            json!({"hub": format!("org/name@{}", "a1".repeat(20)), "token": "${env.PATH}"}),
         ],
         "finetune" => vec![
             json!({"model": "base", "data": "rows", "template": "prompt.jinja", "train": {"updates": 50, "batch_size": 4, "warmup": 2}}),

@@ -142,7 +142,7 @@ const WHOLE: &[i64] = &[1, 2, 3, 4, 5, 7, 8, 0, 16, 32, 96, 260, 512, 1000];
 const BROKEN: &[f64] = &[0.5, 0.25, 1.0, 0.1, 2.0, 0.0, 1e-3, 1e-6, 5.0, 100.0];
 
 fn candidates(schema: &Value, world: &World, depth: usize) -> Vec<Value> {
-    if depth > 4 {
+    if depth > 8 {
         return Vec::new();
     }
     for keyword in ["anyOf", "oneOf"] {
@@ -205,10 +205,14 @@ fn of_type(name: &str, schema: &Value, world: &World, depth: usize) -> Vec<Value
                 world,
                 depth + 1,
             );
-            ["generations", "text", "model"]
-                .iter()
-                .flat_map(|key| values.iter().map(move |value| json!({*key: value})))
-                .collect()
+            let one = |key: &str| values.iter().map(|value| json!({key: value})).collect::<Vec<_>>();
+            if schema.get("minProperties").and_then(Value::as_u64) >= Some(2) {
+                return values
+                    .iter()
+                    .map(|value| json!({"text": value, "summary": value}))
+                    .collect();
+            }
+            ["generations", "text", "model"].into_iter().flat_map(one).collect()
         }
         _ => Vec::new(),
     }

@@ -135,7 +135,8 @@ pub(super) fn run_many<O: FusedMany>(operation: O, inputs: Vec<Tensor<2>>) -> Te
 
 /// An operation on the time line, under its file's and its type's name.
 fn span<O, const N: usize>(pass: &'static str, arrays: &[Array; N]) -> Option<profile::Span> {
-    let name = std::any::type_name::<O>().trim_start_matches("fragua::kernels::");
+    let name = std::any::type_name::<O>().trim_end_matches('>'); // of a `Counted<..>`, what is counted
+    let name = name.rsplit_once("fragua::kernels::").map_or(name, |(_, name)| name);
     profile::span_about("kernel", name, || {
         let shapes: Vec<_> = arrays.iter().map(Array::shape).collect();
         json!({"pass": pass, "shapes": shapes})
