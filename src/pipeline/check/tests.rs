@@ -238,10 +238,12 @@ pub(in crate::pipeline) fn valid(root: &Value, schema: &Value, value: &Value) ->
         "oneOf" => argument
             .as_array()
             .is_some_and(|list| list.iter().filter(|schema| valid(root, schema, value)).count() == 1),
-        "if" => keywords
-            .get("then")
-            .is_none_or(|then| !valid(root, argument, value) || valid(root, then, value)),
-        "then" | "$schema" | "$defs" | "title" | "description" | "default" | "format" => true,
+        "not" => !valid(root, argument, value),
+        "if" => {
+            let branch = if valid(root, argument, value) { "then" } else { "else" };
+            keywords.get(branch).is_none_or(|schema| valid(root, schema, value))
+        }
+        "then" | "else" | "$schema" | "$defs" | "title" | "description" | "default" | "format" => true,
         mark => mark.starts_with("x-"),
     })
 }
