@@ -80,9 +80,9 @@ pub struct Segments {
 }
 
 enum Source {
-    Text(Box<dyn BufRead>),
-    Jsonl(Box<dyn BufRead>),
-    Csv(Vec<String>, Box<csv::Reader<Box<dyn BufRead>>>),
+    Text(Box<dyn BufRead + Send>),
+    Jsonl(Box<dyn BufRead + Send>),
+    Csv(Vec<String>, Box<csv::Reader<Box<dyn BufRead + Send>>>),
 }
 
 impl Segments {
@@ -97,8 +97,11 @@ impl Segments {
         field: Option<&str>,
         candidates: &'static [&'static str],
     ) -> Result<Self, SegmentsError> {
-        let (name, input): (String, Box<dyn BufRead>) = if path == Path::new("-") {
-            ("standard input".to_owned(), Box::new(std::io::stdin().lock()))
+        let (name, input): (String, Box<dyn BufRead + Send>) = if path == Path::new("-") {
+            (
+                "standard input".to_owned(),
+                Box::new(std::io::BufReader::new(std::io::stdin())),
+            )
         } else {
             let name = path.display().to_string();
             let file = std::fs::File::open(path).map_err(|source| SegmentsError::Read {

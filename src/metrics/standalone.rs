@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use rayon::prelude::*;
+
 use super::segments::{Layout, OUTPUT_FIELDS, REFERENCE_FIELDS, Segment, Segments, SegmentsError, system_name};
 use super::slices::value;
 use super::{Evaluated, MetricsError, Pair, Scorer, Settings};
@@ -95,17 +97,29 @@ pub fn score_files(
         for file in &mut references {
             shared.push(file.batch(BATCH)?);
         }
-        let mut ended = true;
-        for (place, system) in systems.iter_mut().enumerate() {
+        // systems side by side: what is read and put together for one is not waited for by the others
+        let read = |system: &mut System| -> Result<_, SegmentsError> {
             let outputs = system.outputs.batch(BATCH)?;
-            let own = system.own.as_mut().map(|file| file.batch(BATCH)).transpose()?;
+            Ok((outputs, system.own.as_mut().map(|file| file.batch(BATCH)).transpose()?))
+        };
+        let batches: Vec<_> = systems.par_iter_mut().map(read).collect();
+        let batches = batches.into_iter().collect::<Result<Vec<_>, _>>()?;
+        for (system, (outputs, _)) in systems.iter_mut().zip(&batches) {
             line_up(system, outputs.len(), &shared, &mut references)?;
-            ended &= outputs.is_empty();
-            let columns: Vec<&[Segment]> = shared.iter().chain(&own).map(Vec::as_slice).collect();
+        }
+        let ended = batches.iter().all(|(outputs, _)| outputs.is_empty());
+        let own_scores = each.is_some();
+        let add = |(system, (outputs, own)): (&mut System, &(Vec<Segment>, Option<Vec<Segment>>))| {
+            let columns: Vec<&[Segment]> = shared.iter().chain(own).map(Vec::as_slice).collect();
             let before = system.outputs.read() - outputs.len();
-            let scores = system.add(files, &outputs, &columns, before, each.is_some())?;
+            system.add(files, outputs, &columns, before, own_scores)
+        };
+        let scored: Vec<_> = systems.par_iter_mut().zip(&batches).map(add).collect();
+        for (place, scores) in scored.into_iter().enumerate() {
+            let (system, scores) = (&systems[place], scores?);
             if let Some(each) = &mut each {
                 let metrics = system.scorer.names();
+                let before = system.outputs.read() - batches[place].0.len();
                 for (segment, scores) in (before + 1..).zip(scores) {
                     let named: Vec<_> = metrics.iter().copied().zip(scores).collect();
                     each(place, segment, &named);
