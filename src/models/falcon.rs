@@ -5,7 +5,7 @@ use burn::tensor::{Int, Tensor};
 use serde_json::{Map, Value, json};
 
 use super::config::{Fields, Layout, rope_theta};
-use super::inference::{self, Decoder, Embedding, Mlp, Network, Order, Positions, Stack};
+use super::inference::{self, Embedding, Mlp, Network, Order, Positions, Stack};
 use super::init::{DEVIATION, Source, Start, residual_deviation};
 use super::layers::{LayerNorm, Linear, parts};
 use super::{LanguageModel, ModelConfig, ModelError, Pass, Role, Weight};
@@ -260,13 +260,7 @@ impl LanguageModel for Falcon {
             scale: heads.scale(),
             causal: true,
         };
-        Network {
-            embedding,
-            decoder: Decoder::Attention(stack),
-            encoder: None,
-            output,
-            output_scale: 1.0,
-        }
+        Network::decoder_only(embedding, stack, output)
     }
 }
 

@@ -4,7 +4,7 @@ use burn::tensor::{Int, Tensor};
 use serde_json::{Map, Value, json};
 
 use super::config::{Fields, Layout};
-use super::inference::{self, Decoder, Embedding, Mlp, Network, Order, Positions, Stack};
+use super::inference::{self, Embedding, Mlp, Network, Order, Positions, Stack};
 use super::init::{DEVIATION, Source, Start, residual_deviation};
 use super::layers::{Half, LayerNorm, parts};
 use super::{LanguageModel, ModelConfig, ModelError, Pass, Role, Weight};
@@ -173,16 +173,11 @@ impl LanguageModel for Gpt2 {
             scale: config.attention_heads().scale(),
             causal: true,
         };
-        Network {
-            embedding: Embedding {
-                positions: Some(self.positions.take()),
-                ..embedding
-            },
-            decoder: Decoder::Attention(stack),
-            encoder: None,
-            output,
-            output_scale: 1.0,
-        }
+        let embedding = Embedding {
+            positions: Some(self.positions.take()),
+            ..embedding
+        };
+        Network::decoder_only(embedding, stack, output)
     }
 }
 

@@ -5,7 +5,7 @@ use burn::tensor::{Int, Tensor};
 use serde_json::{Map, Value, json};
 
 use super::config::{Fields, Layout, rope_theta};
-use super::inference::{self, Decoder, Embedding, Mlp, Network, Order, Positions, Stack};
+use super::inference::{self, Embedding, Mlp, Network, Order, Positions, Stack};
 use super::init::{DEVIATION, Source, Start, residual_deviation};
 use super::layers::{Half, Linear, RmsNorm, parts};
 use super::{LanguageModel, ModelConfig, ModelError, Pass, Role, Weight};
@@ -207,13 +207,7 @@ impl LanguageModel for Llama {
             scale: self.heads.scale(),
             causal: true,
         };
-        Network {
-            embedding,
-            decoder: Decoder::Attention(stack),
-            encoder: None,
-            output,
-            output_scale: 1.0,
-        }
+        Network::decoder_only(embedding, stack, output)
     }
 }
 

@@ -6,7 +6,7 @@ use burn::tensor::{Int, Tensor};
 use serde_json::{Map, Value, json};
 
 use super::config::{Fields, Layout};
-use super::inference::{self, Decoder, Embedding, Mlp, Network, Order, Positions, Stack};
+use super::inference::{self, Embedding, Mlp, Network, Order, Positions, Stack};
 use super::init::{DEVIATION, Source, Start, residual_deviation};
 use super::layers::{LayerNorm, Linear, parts};
 use super::{LanguageModel, ModelConfig, ModelError, Pass, Role, Weight};
@@ -157,13 +157,7 @@ impl LanguageModel for Palm {
             scale: self.heads.scale(),
             causal: true,
         };
-        Network {
-            embedding,
-            decoder: Decoder::Attention(stack),
-            encoder: None,
-            output,
-            output_scale: 1.0,
-        }
+        Network::decoder_only(embedding, stack, output)
     }
 }
 

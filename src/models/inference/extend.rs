@@ -44,6 +44,19 @@ pub struct Feed<'a> {
     pub wanted: bool,
 }
 
+impl Network {
+    /// A decoder of attention blocks by itself.
+    pub(in crate::models) fn decoder_only(embedding: Embedding, stack: Stack, output: Panels) -> Self {
+        Self {
+            embedding,
+            decoder: Decoder::Attention(stack),
+            encoder: None,
+            output,
+            output_scale: 1.0,
+        }
+    }
+}
+
 impl Inference {
     pub(in crate::models) fn new(config: &ModelConfig, network: Network) -> Self {
         Self {
