@@ -2,10 +2,11 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::init::uniforms;
-use super::lora;
-use crate::kernels::{LowRank, Orientation, merged};
-use crate::seed::Seed;
+use self::pair::Pair;
+use super::files::Numbers;
+use crate::kernels::Orientation;
+
+mod pair;
 
 /// What a weight is for. It decides whether weight decay acts on it and along which axis a
 /// quantized form has one scale for each output.
@@ -40,40 +41,29 @@ pub struct Weight {
     name: String,
     role: Role,
     value: Tensor<2>,
+    /// Where its numbers are, if they were left in their file until [`Self::take`].
+    later: Option<Numbers>,
     /// Whether it collects no gradient while others do.
     held_fast: bool,
     /// What is learned in its place.
     pair: Option<Box<Pair>>,
 }
 
-/// Two small matrices whose product is added to a weight.
-#[derive(Clone, Debug)]
-struct Pair {
-    /// `[rank, in]`
-    down: Weight,
-    /// `[out, rank]`
-    up: Weight,
-    scale: f32,
-}
-
 impl Weight {
     /// A weight from values in row-major order of its Hugging Face shape. On a device with autodiff
     /// it collects a gradient.
     pub(super) fn new(name: String, role: Role, values: Vec<f32>, shape: &[usize], device: &Device) -> Self {
-        let dims = match *shape {
-            [width] => [1, width],
-            [rows, columns] => [rows, columns],
-            _ => unreachable!("weights have one or two dimensions"),
-        };
-        let mut weight = Self {
-            name,
-            role,
-            value: Tensor::zeros([1, 1], device),
-            held_fast: false,
-            pair: None,
-        };
-        weight.set(Tensor::from_data(TensorData::new(values, dims), device));
+        let mut weight = Self::placeholder(name, role, device);
+        weight.set(Tensor::from_data(TensorData::new(values, matrix(shape)), device));
         weight
+    }
+
+    /// One whose numbers stay in their file until they are taken: it has no value before.
+    pub(super) fn later(name: String, role: Role, numbers: Numbers, device: &Device) -> Self {
+        Self {
+            later: Some(numbers),
+            ..Self::placeholder(name, role, device)
+        }
     }
 
     /// One that stands for a weight whose numbers are not read.
@@ -82,82 +72,9 @@ impl Weight {
             name,
             role,
             value: Tensor::zeros([1, 1], device),
+            later: None,
             held_fast: false,
             pair: None,
-        }
-    }
-
-    /// Collects no gradient any more.
-    pub(super) fn hold_fast(&mut self) {
-        self.held_fast = true;
-        self.set(self.value());
-    }
-
-    /// Puts a pair beside a matrix, to be learned in its place.
-    pub(super) fn adapt(&mut self, rank: usize, scale: f32, seed: &Seed) {
-        let Role::Matrix(orientation) = self.role else {
-            unreachable!("pairs stand beside matrices")
-        };
-        let [rows, columns] = self.value.dims();
-        let [inputs, outputs] = match orientation {
-            Orientation::InputOutput => [rows, columns],
-            Orientation::OutputInput => [columns, rows],
-        };
-        // √(6 / ((1 + 5) · inputs)): Kaiming's bound for a leaky ReLU of slope √5, PyTorch's for a `Linear`
-        let bound = 1.0 / (inputs as f32).sqrt();
-        let (device, [first, second]) = (self.value.device(), lora::names(&self.name));
-        let values = uniforms(&seed.child(first.as_str()), rank * inputs, bound);
-        let role = Role::Matrix(Orientation::OutputInput);
-        self.pair = Some(Box::new(Pair {
-            down: Self::new(first, role, values, &[rank, inputs], &device),
-            up: Self::new(second, role, vec![0.0; outputs * rank], &[outputs, rank], &device),
-            scale,
-        }));
-    }
-
-    /// The pair beside it, as products take it.
-    pub(super) fn low_rank(&self) -> Option<LowRank> {
-        self.pair.as_ref().map(|pair| LowRank {
-            down: pair.down.value(),
-            up: pair.up.value(),
-            scale: pair.scale,
-        })
-    }
-
-    /// What is learned of it: itself, its pair, or nothing.
-    pub(super) fn learned(&self) -> Vec<&Self> {
-        match &self.pair {
-            Some(pair) => vec![&pair.down, &pair.up],
-            None if self.held_fast => Vec::new(),
-            None => vec![self],
-        }
-    }
-
-    /// The same, to be changed in place.
-    pub(super) fn learned_mut(&mut self) -> Vec<&mut Self> {
-        if self.pair.is_none() && !self.held_fast {
-            return vec![self];
-        }
-        let pair = self.pair.iter_mut();
-        pair.flat_map(|pair| [&mut pair.down, &mut pair.up]).collect()
-    }
-
-    /// Lets it and its pair collect gradients, or compute without remembering how.
-    pub fn track(&mut self, gradients: bool) {
-        let value = self.value().without_autodiff();
-        self.set(if gradients { value.autodiff() } else { value });
-        if let Some(pair) = &mut self.pair {
-            pair.down.track(gradients);
-            pair.up.track(gradients);
-        }
-    }
-
-    /// Its value with what its pair adds to it, without autodiff.
-    fn whole(&self) -> Tensor<2> {
-        let value = self.value().without_autodiff();
-        match (self.low_rank(), self.role) {
-            (Some(pair), Role::Matrix(orientation)) => merged(value, &pair, orientation),
-            _ => value,
         }
     }
 
@@ -173,7 +90,7 @@ impl Weight {
 
     /// Its Hugging Face shape.
     pub fn shape(&self) -> Vec<usize> {
-        let [rows, columns] = self.value.dims();
+        let [rows, columns] = self.dims();
         match self.role {
             Role::Vector => vec![columns],
             Role::Embedding | Role::Matrix(_) => vec![rows, columns],
@@ -194,11 +111,22 @@ impl Weight {
             .expect("weights are held as f32")
     }
 
+    /// Rows and columns.
+    pub(super) fn dims(&self) -> [usize; 2] {
+        match &self.later {
+            Some(numbers) => matrix(numbers.shape()),
+            None => self.value.dims(),
+        }
+    }
+
     /// Takes its values out, in row-major order, with what its pair adds to them; it is of no use
     /// afterwards.
     pub(super) fn take(&mut self) -> Vec<f32> {
         if self.pair.is_some() {
             return self.to_vec();
+        }
+        if let Some(numbers) = self.later.take() {
+            return numbers.read();
         }
         let none = Tensor::zeros([1, 1], &self.value.device());
         let value = std::mem::replace(&mut self.value, none);
@@ -211,8 +139,7 @@ impl Weight {
     /// Replaces its value by one of the same dimensions, with or without autodiff.
     pub fn set(&mut self, value: Tensor<2>) {
         self.value = match value.is_autodiff() {
-            true if self.held_fast => value.detach().set_require_grad(false),
-            true => value.detach().require_grad(),
+            true => value.detach().set_require_grad(!self.held_fast),
             false => value,
         };
     }
@@ -234,5 +161,14 @@ impl Weight {
     pub fn update(&mut self, update: impl FnOnce(Tensor<2>) -> Tensor<2>) {
         let value = self.lend();
         self.give_back(update(value));
+    }
+}
+
+/// The dimensions in memory of a Hugging Face shape.
+fn matrix(shape: &[usize]) -> [usize; 2] {
+    match *shape {
+        [width] => [1, width],
+        [rows, columns] => [rows, columns],
+        _ => unreachable!("weights have one or two dimensions"),
     }
 }

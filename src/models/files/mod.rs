@@ -8,7 +8,7 @@ mod weight_file;
 mod write;
 mod zip;
 
-pub(super) use loaded::Loaded;
+pub(super) use loaded::{Loaded, Numbers};
 pub use weight_file::WeightFile;
 pub(super) use write::write_tensors;
 pub use write::write_weights;
