@@ -118,6 +118,11 @@ impl Weight {
         };
     }
 
+    /// Replaces its value by another tensor of its graph, or of another graph.
+    pub(super) fn stand_in(&mut self, value: Tensor<2>) {
+        self.value = value;
+    }
+
     /// Takes the value out, without autodiff, until [`Self::give_back`]: nothing else holds it meanwhile,
     /// so that an operation may work in its buffer.
     pub fn lend(&mut self) -> Tensor<2> {
