@@ -210,7 +210,10 @@ fn main() {
     let mut settings = json!({
         "updates": WARM + updates, "batch_size": sequences, "warmup": 0, "checkpoint_every": 1_000_000_000,
     });
-    settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    settings
+        .as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
     let settings: TrainSettings = serde_json::from_value(settings).unwrap();
     let shape = Shape {
         sequences: sequences as u64,
@@ -222,7 +225,10 @@ fn main() {
         threads: rayon::current_num_threads() as u64,
     };
     let foretold = training(model.config(), &shape);
-    let terms = foretold.terms.iter().map(|term| (term.name.to_owned(), json!(term.bytes)));
+    let terms = foretold
+        .terms
+        .iter()
+        .map(|term| (term.name.to_owned(), json!(term.bytes)));
     let terms: serde_json::Map<_, _> = terms.collect();
     let task = Task {
         place: Place::of(model.device()),
