@@ -23,7 +23,7 @@ use serde_json::json;
 
 /// Decoding allocates as the program does.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: fragua::allocator::Allocator = fragua::allocator::Allocator;
 
 /// The tokens of a prompt: 1 to 64 of them, none of the first three, which are special.
 fn prompt(number: usize, vocabulary: usize) -> Vec<u32> {
@@ -59,6 +59,7 @@ impl Rows for Prompts {
 }
 
 fn main() {
+    fragua::allocator::keep_freed_blocks();
     let mut arguments: Vec<String> = std::env::args()
         .skip(1)
         .filter(|argument| argument != "--bench")

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 
 /// Training allocates as the program does.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: fragua::allocator::Allocator = fragua::allocator::Allocator;
 
 /// Updates before the clock starts.
 const WARM: u64 = 5;
@@ -138,6 +138,7 @@ impl Source for &mut Tokens {
 }
 
 fn main() {
+    fragua::allocator::keep_freed_blocks();
     let arguments: Vec<String> = std::env::args()
         .skip(1)
         .filter(|argument| argument != "--bench")

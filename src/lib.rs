@@ -7,6 +7,7 @@
 //! [`report`]. [`cli`] is the only room that prints.
 #![recursion_limit = "256"] // burn's tensor types nest deeply
 
+pub mod allocator;
 pub mod cli;
 pub mod data;
 pub mod device;

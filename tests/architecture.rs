@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Left may use right. `step`, `seed`, `device` and `profile` are the contract: anyone may use them, but for
 /// the rooms that stand below it.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("main", &["cli"]),
+    ("main", &["cli", "allocator"]),
     (
         "cli",
         &[
@@ -63,6 +63,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("device", &[]),
     ("seed", &[]),
     ("profile", &[]),
+    ("allocator", &[]),
 ];
 
 /// What anyone may use.

@@ -11,7 +11,7 @@ use super::watched::{Pieces, Watched};
 use super::{Finish, GenerateError, Sampling, Writer, decode, end_tokens};
 use crate::data::read::{Format, Unit};
 use crate::data::{Row, rows};
-use crate::models::{Model, ModelConfig};
+use crate::models::ModelConfig;
 use crate::prompt::{ChatTemplate, Template, few_shot};
 use crate::seed::Seed;
 use crate::tokenizer::Tokenizer;
@@ -87,7 +87,7 @@ impl Conversation {
     /// What cannot be loaded; a template into which no message can go.
     pub fn open(opening: &Opening, device: &Device) -> Result<Self, GenerateError> {
         let folder = &opening.model;
-        let model = Model::load(folder, device)?;
+        let writer = Writer::load(folder, device)?;
         let tokenizer = Tokenizer::load(folder)?;
         let eos = end_tokens(folder, &tokenizer)?;
         let asking = match &opening.template {
@@ -100,8 +100,8 @@ impl Conversation {
             (None, None) => Speech::Plain,
         };
         let pool = opening.examples.as_deref().map(pool).transpose()?.unwrap_or_default();
-        let context = model.config().context;
-        let encodes = model.config().decoder_start().is_some();
+        let context = writer.config().context;
+        let encodes = writer.config().decoder_start().is_some();
         let room = if encodes {
             context.saturating_sub(1)
         } else {
@@ -118,8 +118,8 @@ impl Conversation {
             Speech::Plain => !encodes,
         };
         Ok(Self {
-            parameters: model.parameters(),
-            writer: Writer::new(model),
+            parameters: writer.parameters(),
+            writer,
             tokenizer,
             eos,
             speech,

@@ -1,11 +1,13 @@
 //! A model in the form that writes fastest on its device.
 
+use std::path::Path;
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::{GenerateError, NextToken};
 use crate::device::is_cpu;
 use crate::models::inference::{Feed, PIECE, Sequence, Workspace};
-use crate::models::{Cache, Inference, Model, ModelConfig, Sources};
+use crate::models::{Cache, Inference, Model, ModelConfig, ModelError, Sources};
 
 /// A model that writes: on a CPU laid out for inference, elsewhere as it is.
 pub struct Writer {
@@ -33,13 +35,26 @@ enum State<'a> {
 impl Writer {
     /// In the form that is there for its device.
     pub fn new(model: Model) -> Self {
-        let device = model.device().clone();
-        Self {
-            form: match model.compile() {
-                Ok(inference) => Form::Compiled(Box::new(inference)),
-                Err(model) => Form::Tensors(model, device),
-            },
-        }
+        Self::of(model.compile())
+    }
+
+    /// A model's folder, in the form that is there for the device.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn load(folder: &Path, device: &Device) -> Result<Self, ModelError> {
+        Ok(Self::of(Model::load_for_inference(folder, device)?))
+    }
+
+    fn of(form: Result<Inference, Box<Model>>) -> Self {
+        let form = match form {
+            Ok(inference) => Form::Compiled(Box::new(inference)),
+            Err(model) => {
+                let device = model.device().clone();
+                Form::Tensors(model, device)
+            }
+        };
+        Self { form }
     }
 
     /// In burn's form, which every device has.
@@ -55,6 +70,14 @@ impl Writer {
         match &self.form {
             Form::Compiled(inference) => inference.config(),
             Form::Tensors(model, _) => model.config(),
+        }
+    }
+
+    /// The number of its weights' elements.
+    pub fn parameters(&self) -> usize {
+        match &self.form {
+            Form::Compiled(inference) => inference.parameters(),
+            Form::Tensors(model, _) => model.parameters(),
         }
     }
 

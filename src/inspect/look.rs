@@ -168,7 +168,7 @@ fn written(
     if new == 0 {
         return Ok(Vec::new());
     }
-    let writer = Writer::new(Model::load(folder, device)?); // a form of its own: the other one is watched
+    let writer = Writer::load(folder, device)?; // a form of its own: the other one is watched
     let (mut cached, before) = writer.start(read, new)?;
     let eos = end_tokens(folder, tokenizer)?;
     let sampling = Sampling {

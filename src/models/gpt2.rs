@@ -75,7 +75,7 @@ impl Product {
     }
 
     fn compile(&mut self) -> Panels {
-        let dims = self.weight.value().dims();
+        let dims = self.weight.dims();
         Panels::of(&self.weight.take(), dims, Orientation::InputOutput).with_bias(Some(self.bias.take()))
     }
 }

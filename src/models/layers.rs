@@ -180,7 +180,7 @@ impl Linear {
 
     /// Several products of one input side by side, all with a bias or none, for inference.
     pub(super) fn compile<const N: usize>(layers: [&mut Self; N]) -> Panels {
-        let shapes = layers.each_ref().map(|layer| layer.weight.value().dims());
+        let shapes = layers.each_ref().map(|layer| layer.weight.dims());
         let mut panels = Panels::new(shapes[0][1], shapes.iter().map(|[outputs, _]| outputs).sum());
         let mut biases = Vec::new();
         let mut output = 0;
@@ -197,7 +197,7 @@ impl Linear {
     /// One product whose outputs are put in another order, for inference: the n-th is what `order` says
     /// there.
     pub(super) fn compile_as(&mut self, order: &[usize]) -> Panels {
-        let [_, inputs] = self.weight.value().dims();
+        let [_, inputs] = self.weight.dims();
         let weights = self.weight.take();
         let mut panels = Panels::new(inputs, order.len());
         for (output, &row) in order.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! A language model of any architecture.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use burn::tensor::{Device, Gradients, Int, Tensor};
 use safetensors::tensor::Dtype;
@@ -53,12 +54,29 @@ impl Model {
         Ok(model)
     }
 
+    /// The same in the form for inference, where there is one (see [`Self::compile`]): its weights are read
+    /// one by one, each right into that form, so that no other copy of the model is ever there.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_for_inference(dir: &Path, device: &Device) -> Result<Result<Inference, Box<Self>>, ModelError> {
+        if !compiles(device) {
+            return Ok(Err(Box::new(Self::load(dir, device)?)));
+        }
+        let mut config = ModelConfig::load(dir)?;
+        let mut source = Loaded::later(WeightFile::open(dir)?, device);
+        config.settle(&source);
+        let model = Self::build(&config, &mut source);
+        source.finish(config.tied_embeddings)?;
+        Ok(model.compile())
+    }
+
     /// Holds weights to a `config.json` without reading their numbers. Gives the tensors that the
     /// model is made of, by their names in the file.
     ///
     /// # Errors
     /// As [`Self::load`].
-    pub fn check(config_dir: &Path, weights: WeightFile) -> Result<(WeightFile, Vec<String>), ModelError> {
+    pub fn check(config_dir: &Path, weights: WeightFile) -> Result<(Arc<WeightFile>, Vec<String>), ModelError> {
         let mut config = ModelConfig::load(config_dir)?;
         let device = DeviceSpec::CPU.open().map_err(|error| ModelError::Config {
             path: config_dir.to_owned(),
@@ -75,11 +93,12 @@ impl Model {
     /// # Errors
     /// The model as it was, where there is no such form.
     pub fn compile(mut self) -> Result<Inference, Box<Self>> {
-        if !is_cpu(&self.device) || !inference::available() {
+        if !compiles(&self.device) {
             return Err(Box::new(self));
         }
+        let parameters = self.parameters();
         let network = self.network.compile(&self.config);
-        Ok(Inference::new(&self.config, network))
+        Ok(Inference::new(&self.config, parameters, network))
     }
 
     fn build(config: &ModelConfig, source: &mut dyn Source) -> Self {
@@ -261,4 +280,9 @@ pub(super) fn write_json(path: &Path, object: Map<String, Value>) -> Result<(), 
     let mut text = serde_json::to_string_pretty(&object).expect("plain values serialize");
     text.push('\n');
     std::fs::write(path, text).map_err(ModelError::file(path))
+}
+
+/// Whether models on a device have a form for inference.
+fn compiles(device: &Device) -> bool {
+    is_cpu(device) && inference::available()
 }

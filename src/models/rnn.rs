@@ -104,7 +104,7 @@ impl LanguageModel for Rnn {
     fn compile(&mut self, _: &ModelConfig) -> Network {
         let (embedding, output) = Embedding::with_output(&mut self.tokens, self.output.as_mut());
         let panels = |weight: &mut Weight, bias: &mut Weight| {
-            let dims = weight.value().dims();
+            let dims = weight.dims();
             Panels::of(&weight.take(), dims, Orientation::OutputInput).with_bias(Some(bias.take()))
         };
         let blocks = self.blocks.iter_mut().map(|block| RecurrentBlock {

@@ -2,6 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
+use super::files::Numbers;
 use crate::kernels::Orientation;
 
 /// What a weight is for. It decides whether weight decay acts on it and along which axis a
@@ -37,24 +38,25 @@ pub struct Weight {
     name: String,
     role: Role,
     value: Tensor<2>,
+    /// Where its numbers are, if they were left in their file until [`Self::take`].
+    later: Option<Numbers>,
 }
 
 impl Weight {
     /// A weight from values in row-major order of its Hugging Face shape. On a device with autodiff
     /// it collects a gradient.
     pub(super) fn new(name: String, role: Role, values: Vec<f32>, shape: &[usize], device: &Device) -> Self {
-        let dims = match *shape {
-            [width] => [1, width],
-            [rows, columns] => [rows, columns],
-            _ => unreachable!("weights have one or two dimensions"),
-        };
-        let mut weight = Self {
-            name,
-            role,
-            value: Tensor::zeros([1, 1], device),
-        };
-        weight.set(Tensor::from_data(TensorData::new(values, dims), device));
+        let mut weight = Self::placeholder(name, role, device);
+        weight.set(Tensor::from_data(TensorData::new(values, matrix(shape)), device));
         weight
+    }
+
+    /// One whose numbers stay in their file until they are taken: it has no value before.
+    pub(super) fn later(name: String, role: Role, numbers: Numbers, device: &Device) -> Self {
+        Self {
+            later: Some(numbers),
+            ..Self::placeholder(name, role, device)
+        }
     }
 
     /// One that stands for a weight whose numbers are not read.
@@ -63,6 +65,7 @@ impl Weight {
             name,
             role,
             value: Tensor::zeros([1, 1], device),
+            later: None,
         }
     }
 
@@ -78,7 +81,7 @@ impl Weight {
 
     /// Its Hugging Face shape.
     pub fn shape(&self) -> Vec<usize> {
-        let [rows, columns] = self.value.dims();
+        let [rows, columns] = self.dims();
         match self.role {
             Role::Vector => vec![columns],
             Role::Embedding | Role::Matrix(_) => vec![rows, columns],
@@ -99,8 +102,19 @@ impl Weight {
             .expect("weights are held as f32")
     }
 
+    /// Rows and columns.
+    pub(super) fn dims(&self) -> [usize; 2] {
+        match &self.later {
+            Some(numbers) => matrix(numbers.shape()),
+            None => self.value.dims(),
+        }
+    }
+
     /// Takes its values out, in row-major order; it is of no use afterwards.
     pub(super) fn take(&mut self) -> Vec<f32> {
+        if let Some(numbers) = self.later.take() {
+            return numbers.read();
+        }
         let none = Tensor::zeros([1, 1], &self.value.device());
         let value = std::mem::replace(&mut self.value, none);
         value
@@ -140,5 +154,14 @@ impl Weight {
     pub fn update(&mut self, update: impl FnOnce(Tensor<2>) -> Tensor<2>) {
         let value = self.lend();
         self.give_back(update(value));
+    }
+}
+
+/// The dimensions in memory of a Hugging Face shape.
+fn matrix(shape: &[usize]) -> [usize; 2] {
+    match *shape {
+        [width] => [1, width],
+        [rows, columns] => [rows, columns],
+        _ => unreachable!("weights have one or two dimensions"),
     }
 }

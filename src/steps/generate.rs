@@ -13,7 +13,6 @@ use crate::generate::{
     Alternative, Begun, Finished, GenerateError, Generation, Output, Prompt, Prompted, Prompter, Prompting, Rows,
     Sampling, Writer, Writing, end_tokens, ids, whole, write, write_rows,
 };
-use crate::models;
 use crate::models::memory::generation;
 use crate::prompt::Template;
 use crate::seed::Seed;
@@ -108,11 +107,10 @@ impl Step for Generate {
     fn run(&self, context: &Context) -> anyhow::Result<()> {
         let folder = context.path(&self.model);
         let device = context.device().open()?;
-        let model = models::Model::load(folder, &device)
-            .with_context(|| format!("cannot load the model `{}`", self.model.text()))?;
+        let writer =
+            Writer::load(folder, &device).with_context(|| format!("cannot load the model `{}`", self.model.text()))?;
         let tokenizer = Tokenizer::load(folder)
             .with_context(|| format!("cannot load the tokenizer of the model `{}`", self.model.text()))?;
-        let writer = Writer::new(model);
         let eos = end_tokens(folder, &tokenizer)?;
         let template = Template::load(self.prompt.template.as_path())?;
         let rows = rows(context, &self.data)?;

@@ -2,8 +2,9 @@
 
     python benches/peers/loading/measure.py target/release/fragua ../shared/fixtures/stories260k/tokenizer.json
 
-Makes a Llama with random weights (129 million, f32) in a temporary folder, has `fragua chat` load it and end, and reads
-what the system counted (ru_maxrss, three times). Needs torch and transformers to make the model.
+Makes a model in a temporary folder (make.py: needs torch and transformers), has `fragua chat` load it and end, and
+reads what the system counted (ru_maxrss, three times). The model is made by another process: a child's peak begins
+with what its parent held when it was started.
 """
 
 import os
@@ -13,15 +14,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from transformers import LlamaConfig, LlamaForCausalLM
-
 program, tokenizer = sys.argv[1:3]
 with tempfile.TemporaryDirectory() as folder:
-    config = LlamaConfig(
-        vocab_size=512, hidden_size=1024, intermediate_size=2816, num_hidden_layers=10, num_attention_heads=16,
-        num_key_value_heads=16, max_position_embeddings=512, tie_word_embeddings=True,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
+    subprocess.run([sys.executable, Path(__file__).with_name("make.py"), folder], check=True)
     shutil.copy(tokenizer, Path(folder) / "tokenizer.json")
     size = (Path(folder) / "model.safetensors").stat().st_size
     for _ in range(3):

@@ -1,5 +1,7 @@
 //! Weights of files, as an architecture asks for them.
 
+use std::sync::Arc;
+
 use burn::tensor::Device;
 
 use super::WeightFile;
@@ -20,30 +22,76 @@ const CONSTANTS: [&str; 7] = [
 
 /// Gives an architecture the weights of a file, and collects what does not fit.
 pub(in crate::models) struct Loaded<'a> {
-    file: WeightFile,
+    file: Arc<WeightFile>,
     device: &'a Device,
     /// Names that the architecture asked for, as the file has them.
     taken: Vec<String>,
     problems: Vec<String>,
-    /// Whether weights are only held to their shapes and types, and their numbers left in the file.
-    only_checked: bool,
+    reading: Reading,
+}
+
+/// When the numbers of weights are read; shapes and types are looked at in any case.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    Now,
+    /// As they are taken.
+    Later,
+    Never,
+}
+
+/// The numbers of a weight, in their file; they were found readable.
+#[derive(Clone)]
+pub(in crate::models) struct Numbers {
+    file: Arc<WeightFile>,
+    /// The tensor's name there.
+    name: String,
+    output_axis: usize,
+    shape: Vec<usize>,
+}
+
+impl std::fmt::Debug for Numbers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} of `{}`", self.shape, self.name)
+    }
+}
+
+impl Numbers {
+    /// The Hugging Face shape.
+    pub(in crate::models) fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Reads them, in row-major order, and gives the file's pages back to the system.
+    pub(in crate::models) fn read(self) -> Vec<f32> {
+        let numbers = self.file.numbers(&self.name, self.output_axis);
+        self.file.release(&self.name);
+        numbers.expect("what was found readable is read")
+    }
 }
 
 impl<'a> Loaded<'a> {
     pub(in crate::models) fn new(file: WeightFile, device: &'a Device) -> Self {
         Self {
-            file,
+            file: Arc::new(file),
             device,
             taken: Vec::new(),
             problems: Vec::new(),
-            only_checked: false,
+            reading: Reading::Now,
+        }
+    }
+
+    /// One whose weights are read when they are taken.
+    pub(in crate::models) fn later(file: WeightFile, device: &'a Device) -> Self {
+        Self {
+            reading: Reading::Later,
+            ..Self::new(file, device)
         }
     }
 
     /// One that reads no numbers: the weights that it gives are placeholders.
     pub(in crate::models) fn checking(file: WeightFile, device: &'a Device) -> Self {
         Self {
-            only_checked: true,
+            reading: Reading::Never,
             ..Self::new(file, device)
         }
     }
@@ -68,7 +116,7 @@ impl<'a> Loaded<'a> {
 
     /// After all weights were asked for: the file and the names that were taken of it, or an error if
     /// any did not fit or was left over.
-    pub(in crate::models) fn finish(mut self, tied: bool) -> Result<(WeightFile, Vec<String>), ModelError> {
+    pub(in crate::models) fn finish(mut self, tied: bool) -> Result<(Arc<WeightFile>, Vec<String>), ModelError> {
         for name in self.file.names() {
             let base = name.strip_suffix("_scale").unwrap_or(name);
             let taken = self.taken.iter().any(|taken| taken == base);
@@ -130,11 +178,28 @@ impl Source for Loaded<'_> {
 
     fn weight(&mut self, name: String, role: Role, shape: &[usize], start: Start) -> Weight {
         let placeholder = |name: String, device: &Device| Weight::placeholder(name, role, device);
-        if self.only_checked {
+        if self.reading != Reading::Now {
             let found = self.take(&name);
-            let problem = self.misshapen(&found, shape).or_else(|| self.file.unreadable(&found));
-            self.problems.extend(problem.map(|problem| format!("  {problem}")));
-            return placeholder(name, self.device);
+            let output_axis = role.output_axis();
+            let problem = self
+                .misshapen(&found, shape)
+                .or_else(|| self.file.unreadable(&found, output_axis));
+            return match (problem, self.reading) {
+                (Some(problem), _) => {
+                    self.problems.push(format!("  {problem}"));
+                    placeholder(name, self.device)
+                }
+                (None, Reading::Later) => {
+                    let numbers = Numbers {
+                        file: Arc::clone(&self.file),
+                        name: found,
+                        output_axis,
+                        shape: shape.to_vec(),
+                    };
+                    Weight::later(name, role, numbers, self.device)
+                }
+                (None, _) => placeholder(name, self.device),
+            };
         }
         // a configuration that lies about a shape must not cost its memory
         let values = self.values(&name, role, shape, start);

@@ -8,6 +8,6 @@ mod weight_file;
 mod write;
 mod zip;
 
-pub(super) use loaded::Loaded;
+pub(super) use loaded::{Loaded, Numbers};
 pub use weight_file::WeightFile;
 pub use write::write_weights;

@@ -139,15 +139,7 @@ impl WeightFile {
     pub fn numbers(&self, name: &str, output_axis: usize) -> Result<Vec<f32>, String> {
         let tensor = self.tensor(name).ok_or_else(|| format!("missing `{name}`"))?;
         match tensor.dtype() {
-            Dtype::I8 => {
-                let scale_name = scale_name(name);
-                let scale = self
-                    .tensor(&scale_name)
-                    .ok_or_else(|| format!("missing `{scale_name}`, the scales of the int8 tensor `{name}`"))?;
-                let scale = floats(&scale).ok_or_else(|| format!("`{scale_name}` is {:?}, not f32", scale.dtype()))?;
-                scaled(&tensor, &scale, output_axis)
-                    .ok_or_else(|| format!("`{scale_name}` has {} scales, which do not fit `{name}`", scale.len()))
-            }
+            Dtype::I8 => Ok(scaled(&tensor, &self.scales(name, &tensor, output_axis)?, output_axis)),
             dtype => {
                 floats(&tensor).ok_or_else(|| format!("`{name}` is {dtype:?}; fragua reads F32, F16, BF16 and I8"))
             }
@@ -157,19 +149,32 @@ impl WeightFile {
 
 impl WeightFile {
     /// Why a tensor's numbers could not be read, without reading them.
-    pub fn unreadable(&self, name: &str) -> Option<String> {
+    pub fn unreadable(&self, name: &str, output_axis: usize) -> Option<String> {
         let Some(tensor) = self.tensor(name) else {
             return Some(format!("missing `{name}`"));
         };
         match tensor.dtype() {
             Dtype::F32 | Dtype::F16 | Dtype::BF16 => None,
-            Dtype::I8 if self.has(&scale_name(name)) => None,
-            Dtype::I8 => Some(format!(
-                "missing `{}`, the scales of the int8 tensor `{name}`",
-                scale_name(name)
-            )),
+            Dtype::I8 => self.scales(name, &tensor, output_axis).err(),
             dtype => Some(format!("`{name}` is {dtype:?}; fragua reads F32, F16, BF16 and I8")),
         }
+    }
+
+    /// The scales of an int8 tensor: one, or one for each output.
+    fn scales(&self, name: &str, tensor: &TensorView<'_>, output_axis: usize) -> Result<Vec<f32>, String> {
+        let scale_name = scale_name(name);
+        let scale = self
+            .tensor(&scale_name)
+            .ok_or_else(|| format!("missing `{scale_name}`, the scales of the int8 tensor `{name}`"))?;
+        let scale = floats(&scale).ok_or_else(|| format!("`{scale_name}` is {:?}, not f32", scale.dtype()))?;
+        let [rows, columns] = sides(tensor);
+        if scale.len() == 1 || scale.len() == [rows, columns][output_axis] {
+            return Ok(scale);
+        }
+        Err(format!(
+            "`{scale_name}` has {} scales, which do not fit `{name}`",
+            scale.len()
+        ))
     }
 }
 
@@ -334,23 +339,24 @@ fn floats(tensor: &TensorView<'_>) -> Option<Vec<f32>> {
     }
 }
 
-fn scaled(tensor: &TensorView<'_>, scale: &[f32], output_axis: usize) -> Option<Vec<f32>> {
-    let (rows, columns) = match *tensor.shape() {
-        [columns] => (1, columns),
-        [rows, columns] => (rows, columns),
-        _ => return None,
-    };
-    let scale_of = |row: usize, column: usize| match scale {
-        [one] => Some(*one),
-        many if output_axis == 0 && many.len() == rows => Some(many[row]),
-        many if output_axis == 1 && many.len() == columns => Some(many[column]),
-        _ => None,
+/// Rows and columns of a tensor; of one dimension it is a row.
+fn sides(tensor: &TensorView<'_>) -> [usize; 2] {
+    match *tensor.shape() {
+        [columns] => [1, columns],
+        [rows, columns] => [rows, columns],
+        _ => [0, 0], // no weight has more: its shape does not fit
+    }
+}
+
+fn scaled(tensor: &TensorView<'_>, scale: &[f32], output_axis: usize) -> Vec<f32> {
+    let [rows, columns] = sides(tensor);
+    let scale_of = |row: usize, column: usize| match (scale, output_axis) {
+        ([one], _) => *one,
+        (many, 0) => many[row],
+        (many, _) => many[column],
     };
     let data = tensor.data();
     (0..rows * columns)
-        .map(|index| {
-            let value = f32::from(i8::from_le_bytes([data[index]]));
-            scale_of(index / columns, index % columns).map(|scale| value * scale)
-        })
+        .map(|index| f32::from(i8::from_le_bytes([data[index]])) * scale_of(index / columns, index % columns))
         .collect()
 }

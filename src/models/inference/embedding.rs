@@ -18,7 +18,7 @@ pub(in crate::models) struct Embedding {
 impl Embedding {
     /// The vectors of tokens and the output layer; of one weight where they are tied.
     pub(in crate::models) fn with_output(tokens: &mut Weight, output: Option<&mut Weight>) -> (Self, Panels) {
-        let [rows, columns] = tokens.value().dims();
+        let [rows, columns] = tokens.dims();
         let table = tokens.take();
         let panels = |values: &[f32]| Panels::of(values, [rows, columns], Orientation::OutputInput);
         let (table, output) = match output {

@@ -11,6 +11,7 @@ use crate::models::ModelConfig;
 #[derive(Clone, Debug)]
 pub struct Inference {
     config: ModelConfig,
+    parameters: usize,
     network: Network,
 }
 
@@ -58,11 +59,17 @@ impl Network {
 }
 
 impl Inference {
-    pub(in crate::models) fn new(config: &ModelConfig, network: Network) -> Self {
+    pub(in crate::models) fn new(config: &ModelConfig, parameters: usize, network: Network) -> Self {
         Self {
             config: config.clone(),
+            parameters,
             network,
         }
+    }
+
+    /// The number of its weights' elements; a tied output layer counts once.
+    pub fn parameters(&self) -> usize {
+        self.parameters
     }
 
     /// The model's description.
