@@ -7,6 +7,7 @@ use super::lora::ends;
 use super::tests::{configs, cpu, floats, inputs, random_tokens, targets, tensor};
 use super::*;
 use crate::kernels::Orientation;
+use crate::seed::Seed;
 
 /// The matrices of an architecture, by the end of their names.
 fn matrices(architecture: Architecture) -> Vec<&'static str> {
