@@ -4,7 +4,7 @@ use crate::models::{Architecture, Layout, ModelConfig};
 
 /// The matrices of an architecture's blocks by the end of their names: those of attention, and those of the
 /// MLP.
-pub(super) fn matrices(architecture: Architecture) -> [&'static [&'static str]; 2] {
+pub(in crate::models) fn matrices(architecture: Architecture) -> [&'static [&'static str]; 2] {
     match architecture {
         Architecture::Gpt2 => [&["attn.c_attn", "attn.c_proj"], &["mlp.c_fc", "mlp.c_proj"]],
         Architecture::Llama | Architecture::Palm => [
