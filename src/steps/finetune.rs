@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::outlook;
 use super::training::{Encoded, architecture, check_splits, finish, named_seed, taking};
+use crate::models::memory::Shape;
 use crate::models::{Architecture, Lora, Model};
 use crate::prompt::Template;
 use crate::step::{
@@ -154,7 +155,10 @@ impl Step for Finetune {
             let tokenizer = Some(self.model.text());
             let (both, sides) = outlook::longest(prospects, config, tokenizer, self.overlong);
             let sequences = self.train.sequences(both);
-            outlook::shape(prospects, self.data.text(), &self.train, sequences, sides)
+            Shape {
+                pairs: self.pairs().map(|lora| lora.parameters(config)),
+                ..outlook::shape(prospects, self.data.text(), &self.train, sequences, sides)
+            }
         })
     }
 

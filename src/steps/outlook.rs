@@ -74,6 +74,7 @@ pub(super) fn shape(
         accumulates: settings.accumulate > 1,
         keeps_best: validated,
         recomputes: settings.gradient_checkpointing,
+        pairs: None,
         threads: prospects.threads as u64,
     }
 }

@@ -21,6 +21,8 @@ pub struct Shape {
     pub keeps_best: bool,
     /// Whether each block's activations are made again going backward.
     pub recomputes: bool,
+    /// Numbers of the low-rank pairs that are learned, where all else is held fast.
+    pub pairs: Option<u64>,
     /// Threads.
     pub threads: u64,
 }
@@ -72,7 +74,8 @@ fn sum(numbers: impl IntoIterator<Item = u64>) -> u64 {
 pub fn training(config: &ModelConfig, shape: &Shape) -> Memory {
     let groups = parameters(config);
     let count = sum(groups.iter().map(Group::count));
-    let moments = moments(config, shape, count);
+    let learned = shape.pairs.unwrap_or(count);
+    let moments = moments(config, shape, learned);
     let largest = |of: fn(&Moment) -> u64| moments.iter().map(of).max().unwrap_or(0);
     let peak = moments.iter().max_by_key(|moment| moment.total());
     let peak = peak.expect("a training has moments");
@@ -88,12 +91,21 @@ pub fn training(config: &ModelConfig, shape: &Shape) -> Memory {
     if shape.keeps_best {
         weight_parts.push(Part {
             name: "best weights".into(),
-            bytes: bytes(count),
+            bytes: bytes(learned),
             about: "a copy of those with the lowest validation loss so far".into(),
         });
     }
-    let weights = bytes(count).saturating_mul(1 + u64::from(shape.keeps_best));
-    let twice = if shape.keeps_best {
+    if let Some(pairs) = shape.pairs {
+        weight_parts.push(Part {
+            name: "low-rank pairs".into(),
+            bytes: bytes(pairs),
+            about: times(1, pairs, "parameters, which alone are learned"),
+        });
+    }
+    let kept = learned.saturating_mul(u64::from(shape.keeps_best));
+    let weights = bytes(sum([count, shape.pairs.unwrap_or(0), kept]));
+    let of_pairs = if shape.pairs.is_some() { " of a pair" } else { "" };
+    let twice = if shape.keeps_best && shape.pairs.is_none() {
         ", twice: now and at their best"
     } else {
         ""
@@ -127,12 +139,12 @@ pub fn training(config: &ModelConfig, shape: &Shape) -> Memory {
             name: "gradients",
             bytes: bytes(peak.gradients),
             largest_bytes: bytes(largest(|moment| moment.gradients)),
-            about: format!("one number a parameter at the end of the backward pass{summed}"),
+            about: format!("one number a parameter{of_pairs} at the end of the backward pass{summed}"),
             parts: Vec::new(),
         },
         fixed(
             "optimizer",
-            bytes(count).saturating_mul(2),
+            bytes(learned).saturating_mul(2),
             "AdamW: the mean and the mean square of each gradient".into(),
             Vec::new(),
         ),
@@ -175,7 +187,8 @@ fn part(kept: &Kept) -> Part {
     }
 }
 
-/// The moments among which the largest is found: the loss, each operation's way back, a validation.
+/// The moments among which the largest is found: the loss, each operation's way back, a validation; so many
+/// numbers are learned.
 fn moments(config: &ModelConfig, shape: &Shape, count: u64) -> Vec<Moment> {
     let (width, vocabulary) = (config.width as u64, config.vocab_size as u64);
     let rows = shape.sequences.saturating_mul(shape.length);
@@ -185,14 +198,16 @@ fn moments(config: &ModelConfig, shape: &Shape, count: u64) -> Vec<Moment> {
     let table = vocabulary.saturating_mul(width);
     let sums = if shape.accumulates { count } else { 0 };
 
+    // a table that is held fast gets no gradient
+    let of_table = if shape.pairs.is_some() { 0 } else { table };
     // the loss makes the gradients of its inputs going forward, from a piece of the logits at a time
     let mut moments = vec![Moment {
         name: "while the loss is computed".into(),
-        gradients: sums.saturating_add(table),
+        gradients: sums.saturating_add(of_table),
         activations: kept(&list, None, shape.recomputes),
         workspace: sum([stream, stream, table, logits(rows, vocabulary)]),
     }];
-    let mut gradients = sums.saturating_add(table);
+    let mut gradients = sums.saturating_add(of_table);
     for (index, operation) in list.iter().enumerate().rev() {
         gradients = gradients.saturating_add(operation.weights);
         moments.push(Moment {
@@ -202,7 +217,11 @@ fn moments(config: &ModelConfig, shape: &Shape, count: u64) -> Vec<Moment> {
             },
             gradients: gradients.min(sums.saturating_add(count)),
             activations: kept(&list[..=index], operation.block, shape.recomputes),
-            workspace: operation.works,
+            // weights and their pairs are merged for products
+            workspace: sum([
+                operation.works,
+                if shape.pairs.is_some() { operation.weights } else { 0 },
+            ]),
         });
     }
     // gradients of tables of positions, and of an embedding with a table of its own
