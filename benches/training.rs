@@ -1,8 +1,9 @@
 //! How fast a training goes: one configuration, one round, one line of JSON.
 //!
-//! `cargo bench --bench training -- NAME ROUND_UPDATES` trains the configuration `NAME` on random
-//! tokens through the same loop as a pipeline does and prints tokens a second and the peak of
-//! resident memory. `benches/peers/training/compare.py` runs it in turn with PyTorch.
+//! `cargo bench --bench training -- NAME ROUND_UPDATES [PRECISION]` trains the configuration `NAME` on
+//! random tokens through the same loop as a pipeline does, in `f32` or in `bf16`, and prints tokens a
+//! second and the peak of resident memory. `benches/peers/training/compare.py` runs it in turn with
+//! PyTorch, `benches/peers/training/precisions.py` in turn in both precisions.
 #![expect(clippy::unwrap_used, reason = "a benchmark ends at what it did not expect")]
 
 use std::sync::atomic::AtomicBool;
@@ -140,8 +141,10 @@ fn main() {
         .skip(1)
         .filter(|argument| argument != "--bench")
         .collect();
-    let [name, updates] = arguments.as_slice() else {
-        panic!("NAME UPDATES");
+    let (name, updates, precision) = match arguments.as_slice() {
+        [name, updates] => (name, updates, "f32"),
+        [name, updates, precision] => (name, updates, precision.as_str()),
+        _ => panic!("NAME UPDATES [PRECISION]"),
     };
     let updates: u64 = updates.parse().unwrap();
     if name == "ceiling" {
@@ -205,6 +208,7 @@ fn main() {
     };
     let settings: TrainSettings = serde_json::from_value(json!({
         "updates": WARM + updates, "batch_size": sequences, "warmup": 0, "checkpoint_every": 1_000_000_000,
+        "precision": precision,
     }))
     .unwrap();
     let task = Task {
@@ -223,7 +227,7 @@ fn main() {
     println!(
         "{}",
         json!({
-            "name": name, "parameters": parameters, "tokens_per_second": counted as f64 / seconds,
+            "name": name, "precision": precision, "parameters": parameters, "tokens_per_second": counted as f64 / seconds,
             "milliseconds": 1e3 * seconds / updates as f64, "loss": outcome.summary.train_loss,
             "peak_bytes": peak_bytes(), "gflops": 1e-9 * operations * updates as f64 / seconds,
         })
