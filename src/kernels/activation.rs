@@ -220,15 +220,40 @@ fn each_row_back(rows: &mut [f32], out: &mut [f32], width: usize, both: impl Fn(
                 *out = value;
             }
         } else {
+            let (outs, out) = out.as_chunks_mut::<LANES>();
+            let (gates, gate) = gate.as_chunks_mut::<LANES>();
+            let (ups, up) = up.as_chunks_mut::<LANES>();
+            for ((out, gate), up) in outs.iter_mut().zip(gates).zip(ups) {
+                // by value: a compiler that must reckon with three slices overlapping does not vectorize
+                (*gate, *up, *out) = gated_back(*gate, *up, *out, &both);
+            }
             for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
-                let (value, slope) = both(*gate);
-                *gate = *out * *up * slope;
-                let gradient = *out * value;
-                *out = value * *up;
-                *up = gradient;
+                ([*gate], [*up], [*out]) = gated_back([*gate], [*up], [*out], &both);
             }
         }
     }
+}
+
+/// Values that a vector register holds at most.
+const LANES: usize = 16;
+
+/// The gradients of gates and of what they are multiplied by, and the results, from the gradients of
+/// the results.
+#[inline(always)]
+fn gated_back<const N: usize>(
+    gate: [f32; N],
+    up: [f32; N],
+    gradient: [f32; N],
+    both: impl Fn(f32) -> (f32, f32),
+) -> ([f32; N], [f32; N], [f32; N]) {
+    let (mut dgate, mut dup, mut out) = ([0.0; N], [0.0; N], [0.0; N]);
+    for lane in 0..N {
+        let (value, slope) = both(gate[lane]);
+        dgate[lane] = gradient[lane] * up[lane] * slope;
+        dup[lane] = gradient[lane] * value;
+        out[lane] = value * up[lane];
+    }
+    (dgate, dup, out)
 }
 
 vectorized! {

@@ -137,6 +137,7 @@ fn second_halves_of_blocks() {
                     weights: vec![weight],
                     biases: vec![bias],
                     orientation: Orientation::InputOutput,
+                    pairs: Vec::new(),
                 };
                 let (inner, outer) = (products(first, before), products(second, after));
                 form(x, Some(&norm), &inner, Activation::GeluNew, &outer, drop)
@@ -158,6 +159,7 @@ fn second_halves_of_blocks() {
                     weights,
                     biases: Vec::new(),
                     orientation: Orientation::OutputInput,
+                    pairs: Vec::new(),
                 };
                 let (inner, outer) = (products(vec![gate, up]), products(vec![down]));
                 form(x, Some(&norm), &inner, Activation::Silu, &outer, drop)
@@ -174,6 +176,7 @@ fn second_halves_of_blocks() {
                     weights: vec![weight],
                     biases: Vec::new(),
                     orientation: Orientation::OutputInput,
+                    pairs: Vec::new(),
                 };
                 form(x, None, &products(first), Activation::Relu, &products(second), drop)
             };
@@ -186,6 +189,29 @@ fn second_halves_of_blocks() {
             );
         }
     }
+}
+
+#[test]
+fn pairs_beside_weights() {
+    let (rank, scale) = (3, 0.5);
+    let run = |form: MlpForm, [x, down, up, down_out, up_out]: [Tensor<2>; 5]| {
+        let products = |name, shape, down, up| Products {
+            weights: vec![leaf(name, shape, &x.device()).detach()],
+            biases: Vec::new(),
+            orientation: Orientation::OutputInput,
+            pairs: vec![Some(LowRank { down, up, scale })],
+        };
+        let inner = products("held in", [77, 41], down, up);
+        let outer = products("held out", [41, 77], down_out, up_out);
+        form(x.clone(), None, &inner, Activation::GeluNew, &outer, None)
+    };
+    let shapes = [[131, 41], [rank, 41], [77, rank], [rank, 77], [41, rank]];
+    compare(
+        "pairs",
+        shapes,
+        |inputs| run(mlp, inputs),
+        |inputs| run(composed_mlp, inputs),
+    );
 }
 
 type AttentionForm =
@@ -211,6 +237,7 @@ fn first_halves_of_blocks() {
                     weights: vec![weight],
                     biases: vec![bias],
                     orientation: Orientation::InputOutput,
+                    pairs: Vec::new(),
                 };
                 let lengths = [seq, seq.div_ceil(2)];
                 let scoring = Scoring {
@@ -256,6 +283,7 @@ fn first_halves_of_blocks() {
                     weights,
                     biases: Vec::new(),
                     orientation: Orientation::OutputInput,
+                    pairs: Vec::new(),
                 };
                 let attending = Attending {
                     heads,

@@ -3,6 +3,7 @@
 
 use super::Orientation;
 use super::flex::{Array, Block, Matrix, Panels, Plus, Precision, Right, Shared, Target, multiply};
+use super::low_rank::Pair;
 use super::norm::{Kind, gradient_rows, norm_rows};
 use super::summands::{Summands, weight_gradient};
 
@@ -20,6 +21,8 @@ pub(super) struct Entry {
     pub(super) biased: bool,
     /// In which the products are computed.
     pub(super) precision: Precision,
+    /// Of the pairs that are learned beside weights, where there are any.
+    pub(super) scales: [Option<f32>; 3],
 }
 
 /// Its weights.
@@ -31,6 +34,8 @@ pub(super) struct EntryWeights {
     orientation: Orientation,
     /// All biases one after another.
     bias: Option<Vec<f32>>,
+    /// What is learned beside each weight, if anything is.
+    pairs: Vec<Option<Pair>>,
 }
 
 /// A weight as the right factor `[in, out]`.
@@ -75,10 +80,20 @@ impl Entry {
     /// How many inputs of an operation are its weights.
     pub(super) fn count(&self) -> usize {
         let norm = self.norm.map_or(0, |norm| 1 + usize::from(norm.biased()));
-        norm + self.parts * (1 + usize::from(self.biased))
+        let pairs = self.scales.iter().flatten().count();
+        norm + self.parts * (1 + usize::from(self.biased)) + 2 * pairs
     }
 
-    /// Takes the weights out of an operation's inputs: the norm's, the products', the biases.
+    /// The precision of what gradients are sums over, with or without a pair beside the weight out: pairs
+    /// are learned from rows in f32, whose products with their few columns are cheap.
+    pub(super) fn summed(&self, outer_scale: Option<f32>) -> Precision {
+        match self.scales.iter().chain([&outer_scale]).any(Option::is_some) {
+            true => Precision::F32,
+            false => self.precision,
+        }
+    }
+
+    /// Takes the weights out of an operation's inputs: the norm's, the products', the biases, the pairs.
     pub(super) fn weights(&self, inputs: &mut impl Iterator<Item = Array>) -> EntryWeights {
         let mut next = || inputs.next().expect("an input for each weight");
         let norm = self.norm.map(|kind| {
@@ -93,11 +108,14 @@ impl Entry {
         let bias = self
             .biased
             .then(|| (0..self.parts).flat_map(|_| next().values().to_vec()).collect());
+        let pairs = self.scales[..self.parts].iter();
+        let pairs = pairs.map(|scale| Pair::next(*scale, inputs)).collect();
         EntryWeights {
             norm,
             weights,
             orientation: self.orientation,
             bias,
+            pairs,
         }
     }
 
@@ -208,6 +226,13 @@ impl Entry {
                 biases = rest;
             }
         }
+        for (part, pair) in weights.pairs.iter().enumerate() {
+            if let Some(pair) = pair {
+                let wanted = [wanted[list.len()], wanted[list.len() + 1]];
+                let (normal, dy) = (normal.part(0).in_f32(), dy.part(part).in_f32());
+                list.extend(pair.gradients(rows, normal, dy, wanted));
+            }
+        }
         list
     }
 }
@@ -233,10 +258,18 @@ impl EntryWeights {
         self.bias.as_deref()
     }
 
+    /// The weights that products take: those with pairs merged with them.
+    fn merged(&self) -> Vec<Array> {
+        let weights = self.weights.iter().zip(&self.pairs);
+        weights
+            .map(|(weight, pair)| Pair::merged(pair.as_ref(), weight, self.orientation))
+            .collect()
+    }
+
     /// All products as one right factor.
     pub(super) fn panels(&self, precision: Precision) -> Panels {
-        let parts: Vec<_> = self
-            .weights
+        let merged = self.merged();
+        let parts: Vec<_> = merged
             .iter()
             .map(|weight| (factor(weight, self.orientation), sides(weight, self.orientation)[1]))
             .collect();
@@ -245,7 +278,7 @@ impl EntryWeights {
 
     /// Each product's factor for going backward.
     pub(super) fn turned_panels(&self, precision: Precision) -> Vec<Panels> {
-        self.weights
+        self.merged()
             .iter()
             .map(|weight| turned_panels(precision, weight, self.orientation))
             .collect()

@@ -12,6 +12,7 @@ use super::entry::{CHUNK, Entry, EntryWeights, chunk_product, factor, sides, tot
 use super::flex::{Array, FusedMany, Matrix, Panels, Plus, Shared, Target, buffer, widen};
 use super::kept::{Keep, Kept};
 use super::linear::add_columns;
+use super::low_rank::Pair;
 use super::norm::add;
 use super::summands::{Summands, weight_gradient};
 use super::{Dropout, Orientation};
@@ -25,6 +26,8 @@ pub(super) struct Mlp {
     pub(super) outer: Orientation,
     /// Whether the outer product has a bias.
     pub(super) biased: bool,
+    /// Of the pair that is learned beside the weight out, if there is one.
+    pub(super) outer_scale: Option<f32>,
     pub(super) dropout: Option<Dropout>,
 }
 
@@ -36,6 +39,7 @@ pub(super) struct Saved {
     statistics: Arc<[[f32; 2]]>,
     weights: EntryWeights,
     outer: Array,
+    pair: Option<Pair>,
 }
 
 impl FusedMany for Mlp {
@@ -47,11 +51,13 @@ impl FusedMany for Mlp {
         let weights = self.entry.weights(&mut inputs);
         let outer = inputs.next().expect("an outer weight");
         let bias = self.biased.then(|| inputs.next().expect("an outer bias"));
+        let pair = Pair::next(self.outer_scale, &mut inputs);
         let ([rows, width], outputs) = (x.dims(), weights.outputs());
         let inside = outputs / self.entry.parts;
         let precision = self.entry.precision;
         let panels = weights.panels(precision);
-        let outer_panels = Panels::of(precision, &[(factor(&outer, self.outer), width)], inside);
+        let merged = Pair::merged(pair.as_ref(), &outer, self.outer);
+        let outer_panels = Panels::of(precision, &[(factor(&merged, self.outer), width)], inside);
         let mut out = buffer(rows * width);
         let mut statistics = self.entry.statistics(rows);
         let mut inner = Keep::new(precision, tracked, rows * outputs);
@@ -113,6 +119,7 @@ impl FusedMany for Mlp {
             statistics: statistics.into(),
             weights,
             outer,
+            pair,
         });
         (Array::new(out, [rows, width]), saved)
     }
@@ -124,24 +131,27 @@ impl FusedMany for Mlp {
             statistics,
             weights,
             outer,
+            pair,
         } = saved.expect("a tracked operation saves");
         let ([rows, width], outputs) = (x.dims(), weights.outputs());
         let inside = outputs / self.entry.parts;
         let precision = self.entry.precision;
         let panels = weights.turned_panels(precision);
-        let outer_panels = turned_panels(precision, &outer, self.outer);
+        let merged = Pair::merged(pair.as_ref(), &outer, self.outer);
+        let outer_panels = turned_panels(precision, &merged, self.outer);
         let has_norm = self.entry.norm.is_some();
         let mut dx = buffer(rows * width);
         // what gradients of weights are sums over: the gradients of `inner` take its place
-        let (mut dinner, inner) = inner.into_summands(rows, weights.columns());
-        let mut active = Summands::new(precision, rows, vec![inside]);
+        let summed = self.entry.summed(self.outer_scale);
+        let (mut dinner, inner) = inner.into_summands(summed, rows, weights.columns());
+        let mut active = Summands::new(summed, rows, vec![inside]);
         let mut normal = match has_norm {
-            true => Summands::new(precision, rows, vec![width]),
-            false => Summands::of(precision, rows, x.values(), vec![width]),
+            true => Summands::new(summed, rows, vec![width]),
+            false => Summands::of(summed, rows, x.values(), vec![width]),
         };
         let mut dout = match &self.dropout {
-            Some(_) => Summands::new(precision, rows, vec![width]),
-            None => Summands::of(precision, rows, gradient.values(), vec![width]),
+            Some(_) => Summands::new(summed, rows, vec![width]),
+            None => Summands::of(summed, rows, gradient.values(), vec![width]),
         };
         let entry_share = self.entry.shares(&weights);
         let each = entry_share + if self.biased { width } else { 0 };
@@ -250,6 +260,11 @@ impl FusedMany for Mlp {
         list.push(outer);
         if self.biased {
             list.push(Some(Array::new(shares[entry_share..].to_vec(), [1, width])));
+        }
+        if let Some(pair) = pair {
+            let wanted = &outer_wanted[1 + usize::from(self.biased)..];
+            let (active, dout) = (active.part(0).in_f32(), dout.part(0).in_f32());
+            list.extend(pair.gradients(rows, active, dout, [wanted[0], wanted[1]]));
         }
         list
     }

@@ -96,14 +96,21 @@ impl Keeping<'_> {
 }
 
 impl Kept {
-    /// Rows that are [changed](Summands::changed) into gradients, and the words of those that were rounded.
-    pub(super) fn into_summands(self, rows: usize, columns: Vec<usize>) -> (Summands<'static>, Option<Arc<Vec<u32>>>) {
+    /// Rows that are [changed](Summands::changed) into gradients, in a precision that is not lower than that
+    /// of what is kept, and the words of those that were rounded.
+    pub(super) fn into_summands(
+        self,
+        precision: Precision,
+        rows: usize,
+        columns: Vec<usize>,
+    ) -> (Summands<'static>, Option<Arc<Vec<u32>>>) {
         match self {
             Self::F32(values) => {
-                let (summands, _) = Summands::changed(Precision::F32, rows, Arc::unwrap_or_clone(values), columns);
+                debug_assert_eq!(precision, Precision::F32, "what is kept in f32 is summed in f32");
+                let (summands, _) = Summands::changed(precision, rows, Arc::unwrap_or_clone(values), columns);
                 (summands, None)
             }
-            Self::Bf16(words) => (Summands::new(Precision::Bf16, rows, columns), Some(words)),
+            Self::Bf16(words) => (Summands::new(precision, rows, columns), Some(words)),
         }
     }
 }

@@ -23,6 +23,9 @@ mod halves;
 pub mod inference;
 mod kept;
 mod linear;
+mod low_rank;
+#[cfg(test)]
+mod low_rank_tests;
 mod norm;
 mod position_bias;
 #[cfg(test)]
@@ -48,6 +51,7 @@ pub use embedding::{embedding, embedding_at};
 pub use flex::{Entered, Precision};
 pub use halves::{Attending, Products, RowNorm, mlp, self_attention};
 pub use linear::{Orientation, joined_linear, linear};
+pub use low_rank::{LowRank, low_rank_linear, merged};
 pub use norm::{Kind as NormKind, layer_norm, rms_norm};
 pub use position_bias::{RelativeBuckets, alibi, alibi_terms};
 pub use recomputed::{Part, recomputed};

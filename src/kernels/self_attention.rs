@@ -11,6 +11,7 @@ use super::flex::{Array, Fused, FusedMany, Matrix, Panels, Plus, Shared, Target,
 use super::fused_attention::{Attention, Columns, Gradients, Operands, Terms, Writable};
 use super::fused_mlp::chunks_of;
 use super::linear::add_columns;
+use super::low_rank::Pair;
 use super::norm::add;
 use super::rotary::Turn;
 use super::summands::{Summands, weight_gradient};
@@ -223,6 +224,8 @@ pub(super) struct SelfAttention {
     pub(super) outer: Orientation,
     /// Whether the product out has a bias.
     pub(super) biased: bool,
+    /// Of the pair that is learned beside the weight out, if there is one.
+    pub(super) outer_scale: Option<f32>,
     pub(super) dropout: Option<Dropout>,
 }
 
@@ -235,6 +238,7 @@ pub(super) struct Saved {
     statistics: Arc<[[f32; 2]]>,
     weights: EntryWeights,
     outer: Array,
+    pair: Option<Pair>,
     terms: Option<Array>,
 }
 
@@ -247,6 +251,7 @@ impl FusedMany for SelfAttention {
         let weights = self.entry.weights(&mut inputs);
         let outer = inputs.next().expect("an outer weight");
         let bias = self.biased.then(|| inputs.next().expect("an outer bias"));
+        let pair = Pair::next(self.outer_scale, &mut inputs);
         let terms = inputs.next();
         let ([rows, width], columns) = (x.dims(), weights.outputs());
         let panels = weights.panels(self.entry.precision);
@@ -284,7 +289,8 @@ impl FusedMany for SelfAttention {
         let operands = self.packed.operands(&packed, terms.as_ref());
         let (mixed, sums) = attention.forward(operands, rows / attention.queries);
         let inside = attention.heads.query * attention.heads.width;
-        let outer_panels = Panels::of(self.entry.precision, &[(factor(&outer, self.outer), width)], inside);
+        let merged = Pair::merged(pair.as_ref(), &outer, self.outer);
+        let outer_panels = Panels::of(self.entry.precision, &[(factor(&merged, self.outer), width)], inside);
         let mut out = buffer(rows * width);
         let chunks = out
             .par_chunks_mut(CHUNK * width)
@@ -319,6 +325,7 @@ impl FusedMany for SelfAttention {
             statistics: statistics.into(),
             weights,
             outer,
+            pair,
             terms,
         });
         (Array::new(out, [rows, width]), saved)
@@ -333,6 +340,7 @@ impl FusedMany for SelfAttention {
             statistics,
             weights,
             outer,
+            pair,
             terms,
         } = saved.expect("a tracked operation saves");
         let ([rows, width], columns) = (x.dims(), weights.outputs());
@@ -341,13 +349,15 @@ impl FusedMany for SelfAttention {
 
         // through the product out
         let precision = self.entry.precision;
-        let outer_panels = turned_panels(precision, &outer, self.outer);
+        let summed = self.entry.summed(self.outer_scale);
+        let merged = Pair::merged(pair.as_ref(), &outer, self.outer);
+        let outer_panels = turned_panels(precision, &merged, self.outer);
         let mut dmixed = buffer(rows * inside);
         // what gradients of weights are sums over
-        let mut mixed_rows = Summands::of(precision, rows, &mixed, vec![inside]);
+        let mut mixed_rows = Summands::of(summed, rows, &mixed, vec![inside]);
         let mut dout = match &self.dropout {
-            Some(_) => Summands::new(precision, rows, vec![width]),
-            None => Summands::of(precision, rows, gradient.values(), vec![width]),
+            Some(_) => Summands::new(summed, rows, vec![width]),
+            None => Summands::of(summed, rows, gradient.values(), vec![width]),
         };
         let each = if self.biased { width } else { 0 };
         let mut shares = vec![0.0; rows.div_ceil(CHUNK) * each];
@@ -401,10 +411,10 @@ impl FusedMany for SelfAttention {
         let has_norm = self.entry.norm.is_some();
         let mut dx = buffer(rows * width);
         let mut normal = match has_norm {
-            true => Summands::new(precision, rows, vec![width]),
-            false => Summands::of(precision, rows, x.values(), vec![width]),
+            true => Summands::new(summed, rows, vec![width]),
+            false => Summands::of(summed, rows, x.values(), vec![width]),
         };
-        let (mut dpacked, unturned) = Summands::changed(precision, rows, dpacked, weights.columns());
+        let (mut dpacked, unturned) = Summands::changed(summed, rows, dpacked, weights.columns());
         let each = self.entry.shares(&weights);
         let mut shares = vec![0.0; rows.div_ceil(CHUNK) * each];
         let all_shares = Shared::new(&mut shares);
@@ -467,6 +477,11 @@ impl FusedMany for SelfAttention {
         list.push(outer);
         if self.biased {
             list.push(Some(Array::new(bias, [1, width])));
+        }
+        if let Some(pair) = pair {
+            let wanted = &outer_wanted[1 + usize::from(self.biased)..];
+            let (mixed, dout) = (mixed_rows.part(0).in_f32(), dout.part(0).in_f32());
+            list.extend(pair.gradients(rows, mixed, dout, [wanted[0], wanted[1]]));
         }
         if terms.is_some() {
             list.push(diagonals);

@@ -36,6 +36,16 @@ pub(super) enum Summand<'a> {
     Bf16(Pairs<'a>),
 }
 
+impl<'a> Summand<'a> {
+    /// The rows themselves, where they are in f32.
+    pub(super) fn in_f32(self) -> Matrix<'a> {
+        match self {
+            Self::F32(matrix) => matrix,
+            Self::Bf16(_) => unreachable!("pairs are learned from rows in f32"),
+        }
+    }
+}
+
 impl<'a> Summands<'a> {
     /// Room for rows that are to be made.
     pub(super) fn new(precision: Precision, rows: usize, columns: Vec<usize>) -> Self {

@@ -121,6 +121,62 @@ fn gpt4_vocabularies_equal_tiktoken() {
     equals_tiktoken(Vocabulary::O200kBase);
 }
 
+/// A vocabulary in tiktoken's own format, but for a number of its last tokens.
+fn ranks(vocabulary: Vocabulary, tokens: u32) -> String {
+    let lines = (0..tokens).filter_map(|rank| {
+        let bytes = core(vocabulary).decode_bytes(&[rank]).ok()?;
+        Some(format!("{} {rank}\n", base64::encode(&bytes)))
+    });
+    lines.collect()
+}
+
+#[test]
+fn files_of_tiktoken_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let none = SpecialTokens::default();
+    // under its own name, a published vocabulary with its special tokens
+    let file = folder.path().join("cl100k_base.tiktoken");
+    std::fs::write(&file, ranks(Vocabulary::Cl100kBase, 100_256)).unwrap();
+    let tokenizer = Tokenizer::open(&file, &none, None).unwrap();
+    let published = Vocabulary::Cl100kBase.tokenizer().unwrap();
+    assert_eq!(tokenizer.vocab_size(), published.vocab_size());
+    assert_eq!(tokenizer.eos(), published.eos());
+    for text in TEXTS {
+        assert_eq!(
+            tokenizer.encode(text).unwrap(),
+            published.encode(text).unwrap(),
+            "{text:?}"
+        );
+    }
+    // under another, one's own: how it cuts words must be said, and special tokens follow on the last rank
+    let own = folder.path().join("own.tiktoken");
+    std::fs::write(&own, ranks(Vocabulary::R50kBase, 5_000)).unwrap();
+    let message = Tokenizer::open(&own, &none, None).err().unwrap().to_string();
+    assert!(message.contains("pattern: cl100k_base"), "{message}");
+    let tokenizer = Tokenizer::open(&own, &SpecialTokens::end_of_text(), Some(Vocabulary::R50kBase)).unwrap();
+    assert_eq!((tokenizer.vocab_size(), tokenizer.eos()), (5_001, Some(5_000)));
+    for text in TEXTS {
+        let ids = tokenizer.encode(text).unwrap();
+        assert_eq!(tokenizer.decode(&ids), *text);
+        assert!(ids.iter().all(|&id| id < 5_000), "{text:?}");
+    }
+    // what merges of tokens in the file can be made is made: the words of the published vocabulary that it has
+    let early = |ids: &[u32]| ids.iter().all(|&id| id < 5_000);
+    let words = [" the", " and", "ing", " of", "er"];
+    for word in words {
+        let expected = core(Vocabulary::R50kBase).encode_ordinary(word);
+        assert!(early(&expected));
+        assert_eq!(tokenizer.encode(word).unwrap(), expected, "{word:?}");
+    }
+    // and a damaged one is refused by its line
+    std::fs::write(&own, "IQ== 0\nno line\n").unwrap();
+    let message = Tokenizer::open(&own, &none, Some(Vocabulary::R50kBase))
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(message.contains("line 2"), "{message}");
+}
+
 fn texts() -> Vec<String> {
     let stories = (0..40).map(|i| {
         let names = ["Ana", "Luis", "Eva", "Iván"];

@@ -20,6 +20,7 @@ mod key_lines;
 mod keys;
 mod language;
 mod life;
+mod lora;
 mod memory;
 mod mutants;
 mod planning;
