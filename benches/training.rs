@@ -1,16 +1,19 @@
 //! How fast a training goes: one configuration, one round, one line of JSON.
 //!
-//! `cargo bench --bench training -- NAME ROUND_UPDATES [PRECISION]` trains the configuration `NAME` on
-//! random tokens through the same loop as a pipeline does, in `f32` or in `bf16`, and prints tokens a
-//! second and the peak of resident memory. `benches/peers/training/compare.py` runs it in turn with
-//! PyTorch, `benches/peers/training/precisions.py` in turn in both precisions.
+//! `cargo bench --bench training -- NAME UPDATES [SETTINGS]` trains the configuration `NAME` on random
+//! tokens through the same loop as a pipeline does and prints tokens a second and the peak of
+//! resident memory, beside the peak that `fragua plan --memory` foretells. `SETTINGS` is JSON for what
+//! a pipeline has under `train:`: `'{"gradient_checkpointing": true}'`. `benches/peers/training/compare.py`
+//! runs it in turn with PyTorch, `benches/peers/training/precisions.py` in turn in both precisions.
 #![expect(clippy::unwrap_used, reason = "a benchmark ends at what it did not expect")]
 
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use fragua::device::DeviceSpec;
+use fragua::models::memory::{Shape, training};
 use fragua::models::{Lora, Model, ModelSettings, Role, SpecialIds};
+use fragua::profile;
 use fragua::seed::Seed;
 use fragua::step::{Context, Needs};
 use fragua::train::batches::{Batch, Example, Source};
@@ -146,10 +149,10 @@ fn main() {
         .skip(1)
         .filter(|argument| argument != "--bench")
         .collect();
-    let (name, updates, precision) = match arguments.as_slice() {
-        [name, updates] => (name, updates, "f32"),
-        [name, updates, precision] => (name, updates, precision.as_str()),
-        _ => panic!("NAME UPDATES [PRECISION]"),
+    let (name, updates, more) = match arguments.as_slice() {
+        [name, updates] => (name, updates, json!({})),
+        [name, updates, more] => (name, updates, serde_json::from_str(more).unwrap()),
+        _ => panic!("NAME UPDATES [SETTINGS]"),
     };
     let updates: u64 = updates.parse().unwrap();
     if name == "ceiling" {
@@ -215,11 +218,29 @@ fn main() {
         sink: Box::new(|_| ()),
         stop: Box::leak(Box::new(AtomicBool::new(false))),
     };
-    let settings: TrainSettings = serde_json::from_value(json!({
+    let mut settings = json!({
         "updates": WARM + updates, "batch_size": sequences, "warmup": 0, "checkpoint_every": 1_000_000_000,
-        "precision": precision,
-    }))
-    .unwrap();
+    });
+    settings
+        .as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
+    let settings: TrainSettings = serde_json::from_value(settings).unwrap();
+    let shape = Shape {
+        sequences: sequences as u64,
+        length: width as u64,
+        source: source as u64,
+        accumulates: false,
+        keeps_best: false,
+        recomputes: settings.gradient_checkpointing,
+        threads: rayon::current_num_threads() as u64,
+    };
+    let foretold = training(model.config(), &shape);
+    let terms = foretold
+        .terms
+        .iter()
+        .map(|term| (term.name.to_owned(), json!(term.bytes)));
+    let terms: serde_json::Map<_, _> = terms.collect();
     let task = Task {
         place: Place::of(model.device()),
         model,
@@ -236,17 +257,10 @@ fn main() {
     println!(
         "{}",
         json!({
-            "name": name, "precision": precision, "parameters": parameters, "learned": learned,
-            "tokens_per_second": counted as f64 / seconds,
+            "name": name, "parameters": parameters, "learned": learned, "tokens_per_second": counted as f64 / seconds,
             "milliseconds": 1e3 * seconds / updates as f64, "loss": outcome.summary.train_loss,
-            "peak_bytes": peak_bytes(), "gflops": 1e-9 * operations * updates as f64 / seconds,
+            "peak_bytes": profile::peak_bytes("self"), "foretold_bytes": foretold.peak_bytes,
+            "moment": foretold.moment, "terms": terms, "gflops": 1e-9 * operations * updates as f64 / seconds,
         })
     );
-}
-
-/// The most memory that the process held at once (Linux).
-fn peak_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }

@@ -95,7 +95,7 @@ fn what_is_made_again_has_the_same_bits() {
         };
         // twice, so that gradients of weights add up
         let run = |part: &Inner, x: Tensor<2>| match again {
-            true => recomputed(part.clone(), [x, y.clone()]),
+            true => recomputed(part.clone(), vec![x, y.clone()]),
             false => part.run(vec![x, y.clone()]),
         };
         let out = run(&part, run(&part, x.clone().mul_scalar(0.5)));
@@ -112,4 +112,30 @@ fn what_is_made_again_has_the_same_bits() {
         assert_eq!(gradients(false, precision), gradients(true, precision));
     }
     assert_ne!(gradients(true, Precision::F32), gradients(true, Precision::Bf16));
+}
+
+#[test]
+fn weights_that_are_made_again_learn_where_no_input_does_and_frozen_ones_do_not() {
+    let device = cpu();
+    let frozen = |name: &str, shape| leaf(name, shape, &device).without_autodiff().autodiff();
+    let gradients = |again: bool| {
+        let weights = vec![
+            frozen("norm", [1, 9]),
+            leaf("first", [14, 9], &device),
+            leaf("second", [9, 14], &device),
+        ];
+        let inputs = ["x", "y"].map(|name| frozen(name, [21, 9]));
+        let part = Inner {
+            weights: weights.clone(),
+            dropout: None,
+        };
+        let out = match again {
+            true => recomputed(part, inputs.into()),
+            false => part.run(inputs.into()),
+        };
+        let mut backward = out.clone().mul(out).sum().backward();
+        assert!(weights[0].grad_remove(&mut backward).is_none());
+        [1, 2].map(|index: usize| floats(weights[index].grad_remove(&mut backward).unwrap()))
+    };
+    assert_eq!(gradients(false), gradients(true));
 }

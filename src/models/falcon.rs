@@ -155,15 +155,38 @@ impl Falcon {
             theta: config.rope_theta as f32,
         }
     }
+}
 
-    fn attend(&self, layer: usize, x: Tensor<2>, start: usize, seq: usize, pass: &mut Pass<'_>) -> Tensor<2> {
-        let (block, heads) = (&self.blocks[layer], self.heads);
-        let mut packed = block.attention_in.forward(x);
-        if self.layout.rows != Rows::MultiQuery {
+/// Where a block is, and what all blocks have in common.
+#[derive(Clone, Copy)]
+struct Place {
+    layer: usize,
+    /// The position of the first token, and the number of tokens.
+    start: usize,
+    seq: usize,
+    heads: Heads,
+    layout: FalconLayout,
+    dropout: f32,
+    theta: f32,
+}
+
+impl Block {
+    fn attend(&self, x: Tensor<2>, place: &Place, pass: &mut Pass<'_>) -> Tensor<2> {
+        let Place {
+            layer,
+            start,
+            seq,
+            heads,
+            layout,
+            theta,
+            ..
+        } = *place;
+        let mut packed = self.attention_in.forward(x);
+        if layout.rows != Rows::MultiQuery {
             packed = regroup(packed, heads);
         }
-        let drop = pass.drop("attention", layer, self.dropout);
-        let mixed = if self.layout.alibi {
+        let drop = pass.drop("attention", layer, place.dropout);
+        let mixed = if layout.alibi {
             let scoring = Scoring {
                 bias: Some(Bias::Keys(alibi(heads, start + seq, &packed.device()))),
                 ..Scoring::causal(heads, start)
@@ -174,7 +197,7 @@ impl Falcon {
             }
         } else {
             let rotation = Rotation {
-                theta: self.theta,
+                theta,
                 start,
                 scaling: Scaling::None,
             };
@@ -184,7 +207,29 @@ impl Falcon {
                 Pass::Cached { cache } => cached_attention(packed, heads, cache.layer(layer)),
             }
         };
-        block.attention_out.forward(mixed)
+        self.attention_out.forward(mixed)
+    }
+
+    fn forward(&self, mut x: Tensor<2>, place: &Place, pass: &mut Pass<'_>) -> Tensor<2> {
+        let (layer, rate) = (place.layer, place.dropout);
+        let normal = self.attention_norm.forward(x.clone());
+        let mixed = self.attend(normal.clone(), place, pass);
+        let mixed = dropout(mixed, pass.drop("attention_out", layer, rate));
+        let normal = match (&self.mlp_norm, place.layout.blocks) {
+            (Some(norm), Blocks::Sequential) => {
+                x = x.add(mixed.clone());
+                norm.forward(x.clone())
+            }
+            (Some(norm), _) => norm.forward(x.clone()),
+            (None, _) => normal,
+        };
+        let inner = Activation::Gelu.apply(self.mlp_in.forward(normal));
+        let inner = self.mlp_out.forward(inner);
+        let inner = dropout(inner, pass.drop("mlp_out", layer, rate));
+        match place.layout.blocks {
+            Blocks::Sequential => x.add(inner),
+            Blocks::Parallel | Blocks::ParallelTwoNorms => x.add(inner.add(mixed)),
+        }
     }
 }
 
@@ -195,24 +240,16 @@ impl LanguageModel for Falcon {
         let x = embedding(tokens.flatten(0, 1), self.tokens.value());
         let mut x = dropout(x, pass.drop("embedding", 0, self.dropout));
         for (layer, block) in self.blocks.iter().enumerate() {
-            let normal = block.attention_norm.forward(x.clone());
-            let mixed = self.attend(layer, normal.clone(), start, seq, &mut pass);
-            let mixed = dropout(mixed, pass.drop("attention_out", layer, self.dropout));
-            let normal = match (&block.mlp_norm, self.layout.blocks) {
-                (Some(norm), Blocks::Sequential) => {
-                    x = x.add(mixed.clone());
-                    norm.forward(x.clone())
-                }
-                (Some(norm), _) => norm.forward(x.clone()),
-                (None, _) => normal,
+            let place = Place {
+                layer,
+                start,
+                seq,
+                heads: self.heads,
+                layout: self.layout,
+                dropout: self.dropout,
+                theta: self.theta,
             };
-            let inner = Activation::Gelu.apply(block.mlp_in.forward(normal));
-            let inner = block.mlp_out.forward(inner);
-            let inner = dropout(inner, pass.drop("mlp_out", layer, self.dropout));
-            x = match self.layout.blocks {
-                Blocks::Sequential => x.add(inner),
-                Blocks::Parallel | Blocks::ParallelTwoNorms => x.add(inner.add(mixed)),
-            };
+            x = pass.through(block, [x], move |block, [x], pass| block.forward(x, &place, pass));
         }
         self.norm.forward(x)
     }

@@ -118,30 +118,31 @@ impl Gpt2 {
 impl LanguageModel for Gpt2 {
     fn hidden(&self, tokens: Tensor<2, Int>, mut pass: Pass<'_>) -> Tensor<2> {
         let [_, seq] = tokens.dims();
-        let start = pass.start();
-        let drop = |site: &str, layer: usize, pass: &Pass<'_>| pass.drop(site, layer, self.dropout);
+        let (start, heads, rate) = (pass.start(), self.heads, self.dropout);
         let (table, positions) = (self.tokens.value(), self.positions.value());
         let x = embedding_at(tokens.flatten(0, 1), table, positions, start, seq);
-        let mut x = dropout(x, drop("embedding", 0, &pass));
+        let mut x = dropout(x, pass.drop("embedding", 0, rate));
         for (layer, block) in self.blocks.iter().enumerate() {
-            let half = Half {
-                norm: Some(block.attention_norm.row_norm()),
-                inner: block.attention_in.products(),
-                outer: block.attention_out.products(),
-            };
-            let attending = Attending {
-                heads: self.heads,
-                seq,
-                rotation: None,
-                scoring: &Scoring::causal(self.heads, start),
-                dropout: drop("attention", layer, &pass),
-            };
-            let dropped = drop("attention_out", layer, &pass);
-            x = half.attend(x, &attending, dropped, layer, &mut pass);
-            let norm = block.mlp_norm.row_norm();
-            let (inner, outer) = (block.mlp_in.products(), block.mlp_out.products());
-            let dropped = drop("mlp_out", layer, &pass);
-            x = mlp(x, Some(&norm), &inner, Activation::GeluNew, &outer, dropped);
+            x = pass.through(block, [x], move |block, [x], pass| {
+                let half = Half {
+                    norm: Some(block.attention_norm.row_norm()),
+                    inner: block.attention_in.products(),
+                    outer: block.attention_out.products(),
+                };
+                let attending = Attending {
+                    heads,
+                    seq,
+                    rotation: None,
+                    scoring: &Scoring::causal(heads, start),
+                    dropout: pass.drop("attention", layer, rate),
+                };
+                let dropped = pass.drop("attention_out", layer, rate);
+                let x = half.attend(x, &attending, dropped, layer, pass);
+                let norm = block.mlp_norm.row_norm();
+                let (inner, outer) = (block.mlp_in.products(), block.mlp_out.products());
+                let dropped = pass.drop("mlp_out", layer, rate);
+                mlp(x, Some(&norm), &inner, Activation::GeluNew, &outer, dropped)
+            });
         }
         self.norm.forward(x)
     }

@@ -148,28 +148,31 @@ impl LanguageModel for Llama {
             start: pass.start(),
             scaling: self.scaling,
         };
+        let (heads, rate) = (self.heads, self.dropout);
         let x = embedding(tokens.flatten(0, 1), self.tokens.value());
-        let mut x = dropout(x, pass.drop("embedding", 0, self.dropout));
+        let mut x = dropout(x, pass.drop("embedding", 0, rate));
         for (layer, block) in self.blocks.iter().enumerate() {
-            let half = Half {
-                norm: Some(block.attention_norm.row_norm()),
-                inner: Linear::products([&block.query, &block.key, &block.value]),
-                outer: Linear::products([&block.attention_out]),
-            };
-            let attending = Attending {
-                heads: self.heads,
-                seq,
-                rotation: Some(rotation),
-                scoring: &Scoring::causal(self.heads, rotation.start),
-                dropout: pass.drop("attention", layer, self.dropout),
-            };
-            let dropped = pass.drop("attention_out", layer, self.dropout);
-            x = half.attend(x, &attending, dropped, layer, &mut pass);
-            let norm = block.mlp_norm.row_norm();
-            let inner = Linear::products([&block.gate, &block.up]);
-            let outer = Linear::products([&block.down]);
-            let dropped = pass.drop("mlp_out", layer, self.dropout);
-            x = mlp(x, Some(&norm), &inner, Activation::Silu, &outer, dropped);
+            x = pass.through(block, [x], move |block, [x], pass| {
+                let half = Half {
+                    norm: Some(block.attention_norm.row_norm()),
+                    inner: Linear::products([&block.query, &block.key, &block.value]),
+                    outer: Linear::products([&block.attention_out]),
+                };
+                let attending = Attending {
+                    heads,
+                    seq,
+                    rotation: Some(rotation),
+                    scoring: &Scoring::causal(heads, rotation.start),
+                    dropout: pass.drop("attention", layer, rate),
+                };
+                let dropped = pass.drop("attention_out", layer, rate);
+                let x = half.attend(x, &attending, dropped, layer, pass);
+                let norm = block.mlp_norm.row_norm();
+                let inner = Linear::products([&block.gate, &block.up]);
+                let outer = Linear::products([&block.down]);
+                let dropped = pass.drop("mlp_out", layer, rate);
+                mlp(x, Some(&norm), &inner, Activation::Silu, &outer, dropped)
+            });
         }
         self.norm.forward(x)
     }

@@ -7,6 +7,7 @@ use super::lora::ends;
 use super::tests::{configs, cpu, floats, inputs, random_tokens, targets, tensor};
 use super::*;
 use crate::kernels::Orientation;
+use crate::seed::Seed;
 
 /// The matrices of an architecture, by the end of their names.
 fn matrices(architecture: Architecture) -> Vec<&'static str> {
@@ -96,6 +97,12 @@ fn new_pairs_change_no_bit_of_what_a_model_computes() {
             config.architecture()
         );
         assert!(model.learned_parameters() < model.parameters());
+        assert_eq!(
+            Lora::default().parameters(&config),
+            model.learned_parameters() as u64,
+            "{:?}",
+            config.layout
+        );
     }
 }
 

@@ -29,6 +29,7 @@ mod lora_tests;
 pub mod memory;
 mod model;
 mod palm;
+mod pass;
 mod rnn;
 mod settings;
 mod t5;
@@ -47,21 +48,21 @@ pub use inference::Inference;
 pub use inputs::{Inputs, Sources};
 pub use lora::Lora;
 pub use model::Model;
+pub use pass::Learning;
 pub use settings::ModelSettings;
 pub use weight::{Role, Weight};
 
 use burn::tensor::{Int, Tensor};
 
 use self::inference::Network;
-use self::layers::{Layer, Projections};
-use crate::kernels::{Dropout, Heads, Scoring, cross_attention, source_attention};
-use crate::seed::Seed;
+use self::layers::Layer;
+use self::pass::{Encoded, Pass};
 
 /// What an architecture is: its weights, and the way from tokens to the rows that its output layer
 /// reads.
 trait LanguageModel: Layer + Send + Sync {
     /// What an encoder reads: only where [`Architecture::encodes`].
-    fn encode(&self, _sources: &Sources, _dropout: Option<Seed>) -> Encoded {
+    fn encode(&self, _sources: &Sources, _learning: Learning) -> Encoded {
         unreachable!("this architecture has no encoder")
     }
 
@@ -76,70 +77,4 @@ trait LanguageModel: Layer + Send + Sync {
 
     /// Its form for inference on the CPU, which takes its weights.
     fn compile(&mut self, config: &ModelConfig) -> Network;
-}
-
-/// What an encoder read.
-struct Encoded {
-    /// `[batch·source, width]`
-    hidden: Tensor<2>,
-    batch: usize,
-    /// Tokens of each source, padding not counted.
-    lengths: Vec<usize>,
-}
-
-/// What one forward pass is for.
-enum Pass<'a> {
-    /// Whole sequences from their first token; dropout masks from a seed while training.
-    Whole {
-        dropout: Option<Seed>,
-        encoded: Option<Box<Encoded>>,
-    },
-    /// New tokens of one sequence, after those in the cache.
-    Cached { cache: &'a mut Cache },
-}
-
-impl Pass<'_> {
-    /// The position of the first token.
-    fn start(&self) -> usize {
-        match self {
-            Self::Whole { .. } => 0,
-            Self::Cached { cache } => cache.length(),
-        }
-    }
-
-    /// Dropout at one place of a layer, if there is any.
-    fn drop(&self, site: &str, layer: usize, rate: f32) -> Option<Dropout> {
-        match self {
-            Self::Whole { dropout, .. } => Dropout::new(rate, &dropout.as_ref()?.child(site).child(layer)),
-            Self::Cached { .. } => None,
-        }
-    }
-
-    /// Attention of a layer's queries to the source: projected from what the encoder read, or as the
-    /// cache remembers it.
-    fn attend_to_source(
-        &self,
-        queries: Tensor<2>,
-        layer: usize,
-        attention: &Projections,
-        heads: Heads,
-        scale: f32,
-        drop: Option<Dropout>,
-    ) -> Tensor<2> {
-        let scoring = |lengths| Scoring {
-            scale,
-            bias: None,
-            causal: None,
-            lengths,
-        };
-        match self {
-            Self::Whole { encoded, .. } => {
-                let encoded = encoded.as_deref().expect("a decoder is given what its encoder read");
-                let keys_values = attention.source(encoded.hidden.clone());
-                let scoring = scoring(Some(encoded.lengths.as_slice()));
-                source_attention(queries, keys_values, encoded.batch, heads, &scoring, drop)
-            }
-            Self::Cached { cache } => cross_attention(queries, cache.remembered(layer), heads, &scoring(None), drop),
-        }
-    }
 }

@@ -17,8 +17,8 @@ use super::rnn::Rnn;
 use super::t5::T5;
 use super::transformer::Transformer;
 use super::{
-    Cache, Inference, Inputs, LanguageModel, Layout, Lora, ModelConfig, ModelError, Pass, Role, Sources, Weight,
-    WeightFile,
+    Cache, Inference, Inputs, LanguageModel, Layout, Learning, Lora, ModelConfig, ModelError, Pass, Role, Sources,
+    Weight, WeightFile,
 };
 use crate::device::{DeviceSpec, is_cpu};
 use crate::kernels::{AttentionMap, Orientation, inference, linear, linear_cross_entropy, watch_attention};
@@ -217,26 +217,27 @@ impl Model {
     pub fn logits(&self, inputs: impl Into<Inputs>, dropout: Option<Seed>) -> Tensor<3> {
         let inputs = inputs.into();
         let [batch, seq] = inputs.tokens.dims();
-        let hidden = self.hidden(inputs, dropout);
+        let hidden = self.hidden(inputs, Learning::with_dropout(dropout));
         self.head(hidden).reshape([batch, seq, self.config.vocab_size])
     }
 
     /// The sum of −ln p over the targets that are counted, in nats: `[batch, seq]` tokens and
     /// `[batch, seq]` targets, −1 where none is. The caller divides by their number.
     pub fn loss(&self, inputs: impl Into<Inputs>, targets: Tensor<2, Int>, dropout: Option<Seed>) -> Tensor<1> {
-        let hidden = self.hidden(inputs.into(), dropout);
+        let hidden = self.hidden(inputs.into(), Learning::with_dropout(dropout));
         linear_cross_entropy(hidden, self.network.output().value(), targets.flatten(0, 1), 0.0)
     }
 
-    /// [`Self::loss`] against targets a share `smoothing` of which is spread over the whole vocabulary.
+    /// [`Self::loss`] while learning, against targets a share `smoothing` of which is spread over the whole
+    /// vocabulary.
     pub fn smoothed_loss(
         &self,
         inputs: impl Into<Inputs>,
         targets: Tensor<2, Int>,
         smoothing: f64,
-        dropout: Option<Seed>,
+        learning: Learning,
     ) -> Tensor<1> {
-        let hidden = self.hidden(inputs.into(), dropout);
+        let hidden = self.hidden(inputs.into(), learning);
         let table = self.network.output().value();
         linear_cross_entropy(hidden, table, targets.flatten(0, 1), smoothing as f32)
     }
@@ -256,16 +257,16 @@ impl Model {
         tables.into_iter().next().expect("every model embeds its tokens")
     }
 
-    fn hidden(&self, inputs: Inputs, dropout: Option<Seed>) -> Tensor<2> {
+    fn hidden(&self, inputs: Inputs, learning: Learning) -> Tensor<2> {
         let encoded = inputs
             .sources
-            .map(|sources| Box::new(self.network.encode(&sources, dropout)));
-        self.network.hidden(inputs.tokens, Pass::Whole { dropout, encoded })
+            .map(|sources| Box::new(self.network.encode(&sources, learning)));
+        self.network.hidden(inputs.tokens, Pass::Whole { learning, encoded })
     }
 
     /// Reads the source of one sequence before its decoder begins, for architectures that encode.
     pub fn begin(&self, sources: &Sources, cache: &mut Cache) {
-        let encoded = self.network.encode(sources, None);
+        let encoded = self.network.encode(sources, Learning::default());
         self.network.begin(&encoded, cache);
     }
 

@@ -103,23 +103,24 @@ impl LanguageModel for Palm {
             scaling: Scaling::None,
         };
         let x = embedding(tokens.flatten(0, 1), self.tokens.value());
-        let mut x = dropout(x, pass.drop("embedding", 0, self.dropout));
+        let (heads, rate) = (self.heads, self.dropout);
+        let mut x = dropout(x, pass.drop("embedding", 0, rate));
         for (layer, block) in self.blocks.iter().enumerate() {
-            let normal = block.norm.forward(x.clone());
-            let packed = Linear::joined(normal.clone(), [&block.query, &block.key, &block.value]);
-            let packed = rotary(packed, self.heads, seq, rotation);
-            let drop_probabilities = pass.drop("attention", layer, self.dropout);
-            let mixed = match &mut pass {
-                Pass::Whole { .. } => attention(packed, self.heads, seq, drop_probabilities),
-                Pass::Cached { cache } => cached_attention(packed, self.heads, cache.layer(layer)),
-            };
-            let mixed = block.attention_out.forward(mixed);
-            let mixed = dropout(mixed, pass.drop("attention_out", layer, self.dropout));
-            let inner = block
-                .down
-                .forward(swiglu(Linear::joined(normal, [&block.gate, &block.up])));
-            let inner = dropout(inner, pass.drop("mlp_out", layer, self.dropout));
-            x = x.add(mixed).add(inner);
+            x = pass.through(block, [x], move |block, [x], pass| {
+                let normal = block.norm.forward(x.clone());
+                let packed = Linear::joined(normal.clone(), [&block.query, &block.key, &block.value]);
+                let packed = rotary(packed, heads, seq, rotation);
+                let drop_probabilities = pass.drop("attention", layer, rate);
+                let mixed = match pass {
+                    Pass::Whole { .. } => attention(packed, heads, seq, drop_probabilities),
+                    Pass::Cached { cache } => cached_attention(packed, heads, cache.layer(layer)),
+                };
+                let mixed = block.attention_out.forward(mixed);
+                let mixed = dropout(mixed, pass.drop("attention_out", layer, rate));
+                let inner = swiglu(Linear::joined(normal, [&block.gate, &block.up]));
+                let inner = dropout(block.down.forward(inner), pass.drop("mlp_out", layer, rate));
+                x.add(mixed).add(inner)
+            });
         }
         self.norm.forward(x)
     }

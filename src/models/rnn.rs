@@ -80,18 +80,19 @@ impl LanguageModel for Rnn {
     fn hidden(&self, tokens: Tensor<2, Int>, mut pass: Pass<'_>) -> Tensor<2> {
         let [_, seq] = tokens.dims();
         let x = embedding(tokens.flatten(0, 1), self.tokens.value());
-        let mut x = dropout(x, pass.drop("embedding", 0, self.dropout));
+        let (cell, rate) = (self.cell, self.dropout);
+        let mut x = dropout(x, pass.drop("embedding", 0, rate));
         for (layer, block) in self.blocks.iter().enumerate() {
-            let bias = Some(block.input_bias.value());
-            let projected = linear(x, block.input.value(), bias, Orientation::OutputInput);
-            let (weight, bias) = (block.recurrent.value(), block.recurrent_bias.value());
-            x = match &mut pass {
-                Pass::Whole { .. } => recurrence(projected, weight, bias, self.cell, seq),
-                Pass::Cached { cache } => {
-                    cache.recur(layer, |start| self.cell.states(projected, &weight, &bias, start))
-                }
-            };
-            x = dropout(x, pass.drop("layer_out", layer, self.dropout));
+            x = pass.through(block, [x], move |block, [x], pass| {
+                let bias = Some(block.input_bias.value());
+                let projected = linear(x, block.input.value(), bias, Orientation::OutputInput);
+                let (weight, bias) = (block.recurrent.value(), block.recurrent_bias.value());
+                let x = match pass {
+                    Pass::Whole { .. } => recurrence(projected, weight, bias, cell, seq),
+                    Pass::Cached { cache } => cache.recur(layer, |start| cell.states(projected, &weight, &bias, start)),
+                };
+                dropout(x, pass.drop("layer_out", layer, rate))
+            });
         }
         x
     }

@@ -8,9 +8,8 @@ use super::config::{Fields, Layout};
 use super::inference::{self, Decoder, Embedding, Network, Order, Positions};
 use super::init::{DEVIATION, Source, Start, residual_deviation};
 use super::layers::{Linear, Projections, RmsNorm, parts};
-use super::{Cache, Encoded, LanguageModel, ModelConfig, ModelError, Pass, Role, Sources, Weight};
+use super::{Cache, Encoded, LanguageModel, Learning, ModelConfig, ModelError, Pass, Role, Sources, Weight};
 use crate::kernels::{Activation, Attending, Bias, Dropout, Heads, RelativeBuckets, Scoring, dropout, embedding, mlp};
-use crate::seed::Seed;
 
 /// What T5s differ in.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -125,34 +124,102 @@ impl T5 {
         }
     }
 
-    /// How far the queries are from the keys, as terms of the scores: of whole sequences, or of new
-    /// tokens after `start` others.
-    fn scoring(&self, stack: &Stack, start: Option<usize>, queries: usize, causal: bool) -> Scoring<'static> {
+    /// How far the queries are from the keys, as terms of the scores: of whole sequences by diagonal,
+    /// `[heads, 2·queries − 1]`, or of new tokens after `start` others, `[heads·queries, keys]`.
+    fn terms(&self, stack: &Stack, common: &Common) -> Tensor<2> {
         let buckets = RelativeBuckets {
             buckets: self.layout.buckets,
             max_distance: self.layout.max_distance,
-            bidirectional: !causal,
+            bidirectional: !common.causal,
         };
-        Scoring {
-            scale: 1.0,
-            bias: Some(match start {
-                None => Bias::Diagonals(buckets.diagonals(stack.positions.value(), queries, queries)),
-                Some(start) => Bias::Whole(buckets.bias(stack.positions.value(), start, queries, start + queries)),
-            }),
-            causal: causal.then_some(start.unwrap_or(0)),
-            lengths: None,
+        let (table, queries) = (stack.positions.value(), common.seq);
+        match common.start {
+            None => buckets.diagonals(table, queries, queries),
+            Some(start) => {
+                let keys = start + queries;
+                let each = buckets.bias(table, start, queries, keys);
+                each.reshape([self.heads.query * queries, keys])
+            }
         }
     }
 
-    /// With its norm and the residual connection around it.
-    fn mlp(&self, block: &Block, x: Tensor<2>, drop: Option<Dropout>) -> Tensor<2> {
-        let norm = block.mlp_norm.row_norm();
-        let inner = match &block.mlp.up {
-            Some(up) => Linear::products([&block.mlp.inner, up]),
-            None => Linear::products([&block.mlp.inner]),
+    /// What the blocks of a side have in common.
+    fn common(&self, side: &'static str, seq: usize, pass: &Pass<'_>) -> Common {
+        Common {
+            side,
+            heads: self.heads,
+            seq,
+            start: matches!(pass, Pass::Cached { .. }).then(|| pass.start()),
+            causal: side.is_empty(),
+            lengths: None,
+            activation: self.layout.activation,
+            dropout: self.dropout,
+        }
+    }
+}
+
+/// What the blocks of one side have in common.
+#[derive(Clone)]
+struct Common {
+    /// What the names of its places for dropout begin with: nothing in the decoder.
+    side: &'static str,
+    heads: Heads,
+    seq: usize,
+    /// Tokens before, of new tokens of one sequence.
+    start: Option<usize>,
+    causal: bool,
+    lengths: Option<Vec<usize>>,
+    activation: Activation,
+    dropout: f32,
+}
+
+impl Common {
+    fn scoring(&self, terms: Tensor<2>) -> Scoring<'_> {
+        Scoring {
+            scale: 1.0,
+            bias: Some(match self.start {
+                None => Bias::Diagonals(terms),
+                Some(start) => Bias::Whole(terms.reshape([1, self.heads.query, self.seq, start + self.seq])),
+            }),
+            causal: self.causal.then_some(self.start.unwrap_or(0)),
+            lengths: self.lengths.as_deref(),
+        }
+    }
+
+    fn drop(&self, place: &str, layer: usize, pass: &Pass<'_>) -> Option<Dropout> {
+        pass.drop(&format!("{}{place}", self.side), layer, self.dropout)
+    }
+}
+
+impl Block {
+    fn forward(&self, layer: usize, x: Tensor<2>, terms: Tensor<2>, common: &Common, pass: &mut Pass<'_>) -> Tensor<2> {
+        let half = self.attention.half(Some(self.attention_norm.row_norm()));
+        let attending = Attending {
+            heads: common.heads,
+            seq: common.seq,
+            rotation: None,
+            scoring: &common.scoring(terms),
+            dropout: common.drop("attention", layer, pass),
         };
-        let outer = Linear::products([&block.mlp.out]);
-        mlp(x, Some(&norm), &inner, self.layout.activation, &outer, drop)
+        let dropped = common.drop("attention_out", layer, pass);
+        let mut x = half.attend(x, &attending, dropped, layer, pass);
+
+        if let Some(cross) = &self.cross {
+            let queries = cross.attention.queries(cross.norm.forward(x.clone()));
+            let drop = common.drop("cross_attention", layer, pass);
+            let mixed = pass.attend_to_source(queries, layer, &cross.attention, common.heads, 1.0, drop);
+            let mixed = cross.attention.out(mixed);
+            x = x.add(dropout(mixed, common.drop("cross_attention_out", layer, pass)));
+        }
+
+        let norm = self.mlp_norm.row_norm();
+        let inner = match &self.mlp.up {
+            Some(up) => Linear::products([&self.mlp.inner, up]),
+            None => Linear::products([&self.mlp.inner]),
+        };
+        let outer = Linear::products([&self.mlp.out]);
+        let dropped = common.drop("mlp_out", layer, pass);
+        mlp(x, Some(&norm), &inner, common.activation, &outer, dropped)
     }
 }
 
@@ -252,30 +319,21 @@ impl Stack {
 }
 
 impl LanguageModel for T5 {
-    fn encode(&self, source: &Sources, dropout_seed: Option<Seed>) -> Encoded {
+    fn encode(&self, source: &Sources, learning: Learning) -> Encoded {
         let [batch, seq] = source.tokens.dims();
-        let mut pass = Pass::Whole {
-            dropout: dropout_seed,
-            encoded: None,
+        let mut pass = Pass::whole(learning);
+        let common = Common {
+            lengths: Some(source.lengths.clone()),
+            ..self.common("encoder_", seq, &pass)
         };
-        let scoring = Scoring {
-            lengths: Some(&source.lengths),
-            ..self.scoring(&self.encoder, None, seq, false)
-        };
+        let terms = self.terms(&self.encoder, &common);
         let x = embedding(source.tokens.clone().flatten(0, 1), self.tokens.value());
-        let mut x = dropout(x, pass.drop("encoder_embedding", 0, self.dropout));
+        let mut x = dropout(x, common.drop("embedding", 0, &pass));
         for (layer, block) in self.encoder.blocks.iter().enumerate() {
-            let half = block.attention.half(Some(block.attention_norm.row_norm()));
-            let attending = Attending {
-                heads: self.heads,
-                seq,
-                rotation: None,
-                scoring: &scoring,
-                dropout: pass.drop("encoder_attention", layer, self.dropout),
-            };
-            let dropped = pass.drop("encoder_attention_out", layer, self.dropout);
-            x = half.attend(x, &attending, dropped, layer, &mut pass);
-            x = self.mlp(block, x, pass.drop("encoder_mlp_out", layer, self.dropout));
+            let common = common.clone();
+            x = pass.through(block, [x, terms.clone()], move |block, [x, terms], pass| {
+                block.forward(layer, x, terms, &common, pass)
+            });
         }
         Encoded {
             hidden: self.encoder.norm.forward(x),
@@ -293,30 +351,15 @@ impl LanguageModel for T5 {
 
     fn hidden(&self, tokens: Tensor<2, Int>, mut pass: Pass<'_>) -> Tensor<2> {
         let [_, seq] = tokens.dims();
-        let start = matches!(pass, Pass::Cached { .. }).then(|| pass.start());
-        let scoring = self.scoring(&self.decoder, start, seq, true);
+        let common = self.common("", seq, &pass);
+        let terms = self.terms(&self.decoder, &common);
         let x = embedding(tokens.flatten(0, 1), self.tokens.value());
-        let mut x = dropout(x, pass.drop("embedding", 0, self.dropout));
+        let mut x = dropout(x, common.drop("embedding", 0, &pass));
         for (layer, block) in self.decoder.blocks.iter().enumerate() {
-            let half = block.attention.half(Some(block.attention_norm.row_norm()));
-            let attending = Attending {
-                heads: self.heads,
-                seq,
-                rotation: None,
-                scoring: &scoring,
-                dropout: pass.drop("attention", layer, self.dropout),
-            };
-            let dropped = pass.drop("attention_out", layer, self.dropout);
-            x = half.attend(x, &attending, dropped, layer, &mut pass);
-
-            let cross = block.cross.as_ref().expect("a decoder attends to its encoder");
-            let queries = cross.attention.queries(cross.norm.forward(x.clone()));
-            let drop = pass.drop("cross_attention", layer, self.dropout);
-            let mixed = pass.attend_to_source(queries, layer, &cross.attention, self.heads, 1.0, drop);
-            let mixed = cross.attention.out(mixed);
-            x = x.add(dropout(mixed, pass.drop("cross_attention_out", layer, self.dropout)));
-
-            x = self.mlp(block, x, pass.drop("mlp_out", layer, self.dropout));
+            let common = common.clone();
+            x = pass.through(block, [x, terms.clone()], move |block, [x, terms], pass| {
+                block.forward(layer, x, terms, &common, pass)
+            });
         }
         let x = self.decoder.norm.forward(x);
         if self.layout.scaled_output {

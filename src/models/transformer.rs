@@ -10,9 +10,8 @@ use super::config::{Fields, Layout};
 use super::inference::{self, Decoder, Embedding, Mlp, Network, Order, Positions};
 use super::init::{DEVIATION, Source, Start};
 use super::layers::{LayerNorm, Linear, Projections, parts};
-use super::{Cache, Encoded, LanguageModel, ModelConfig, ModelError, Pass, Role, Sources, Weight};
+use super::{Cache, Encoded, LanguageModel, Learning, ModelConfig, ModelError, Pass, Role, Sources, Weight};
 use crate::kernels::{Activation, Attending, Dropout, Heads, RowNorm, Scoring, dropout, embedding, mlp};
-use crate::seed::Seed;
 
 /// What Transformers differ in.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -118,6 +117,40 @@ impl Transformer {
             .reshape([batch * seq, width])
     }
 
+    /// What the blocks of a side have in common.
+    fn common(&self, side: &'static str, seq: usize, pass: &Pass<'_>) -> Common {
+        Common {
+            side,
+            heads: self.heads,
+            seq,
+            start: pass.start(),
+            lengths: None,
+            layout: self.layout,
+            dropout: self.dropout,
+        }
+    }
+}
+
+/// What the blocks of one side have in common.
+#[derive(Clone)]
+struct Common {
+    /// What the names of its places for dropout begin with: nothing in the decoder.
+    side: &'static str,
+    heads: Heads,
+    seq: usize,
+    /// The position of the first token.
+    start: usize,
+    /// Of what an encoder reads, padding not counted.
+    lengths: Option<Vec<usize>>,
+    layout: TransformerLayout,
+    dropout: f32,
+}
+
+impl Common {
+    fn drop(&self, place: &str, layer: usize, pass: &Pass<'_>) -> Option<Dropout> {
+        pass.drop(&format!("{}{place}", self.side), layer, self.dropout)
+    }
+
     /// A sub-layer and the residual connection around it, with its norm before or after; the sub-layer
     /// is given what is before.
     fn around(
@@ -132,11 +165,45 @@ impl Transformer {
             norm.forward(sublayer(x, None))
         }
     }
+}
 
-    fn mlp(&self, block: &Block, x: Tensor<2>, drop: Option<Dropout>) -> Tensor<2> {
-        let (inner, outer) = (Linear::products([&block.mlp_in]), Linear::products([&block.mlp_out]));
-        self.around(x, &block.mlp_norm, |x, norm| {
-            mlp(x, norm.as_ref(), &inner, self.layout.activation, &outer, drop)
+impl Block {
+    fn forward(&self, layer: usize, x: Tensor<2>, common: &Common, pass: &mut Pass<'_>) -> Tensor<2> {
+        let causal = Scoring::causal(common.heads, common.start);
+        let scoring = match &common.lengths {
+            Some(lengths) => Scoring {
+                causal: None,
+                lengths: Some(lengths),
+                ..causal
+            },
+            None => causal,
+        };
+        let attending = Attending {
+            heads: common.heads,
+            seq: common.seq,
+            rotation: None,
+            scoring: &scoring,
+            dropout: common.drop("attention", layer, pass),
+        };
+        let dropped = common.drop("attention_out", layer, pass);
+        let mut x = common.around(x, &self.attention_norm, |x, norm| {
+            let half = self.attention.half(norm);
+            half.attend(x, &attending, dropped, layer, pass)
+        });
+        if let Some(cross) = &self.cross {
+            x = common.around(x, &cross.norm, |x, norm| {
+                let drop = common.drop("cross_attention", layer, pass);
+                let normal = norm.map_or_else(|| x.clone(), |norm| norm.apply(x.clone()));
+                let queries = cross.attention.queries(normal);
+                let mixed = pass.attend_to_source(queries, layer, &cross.attention, common.heads, scoring.scale, drop);
+                let mixed = cross.attention.out(mixed);
+                x.add(dropout(mixed, common.drop("cross_attention_out", layer, pass)))
+            });
+        }
+        let (inner, outer) = (Linear::products([&self.mlp_in]), Linear::products([&self.mlp_out]));
+        let dropped = common.drop("mlp_out", layer, pass);
+        common.around(x, &self.mlp_norm, |x, norm| {
+            mlp(x, norm.as_ref(), &inner, common.layout.activation, &outer, dropped)
         })
     }
 }
@@ -239,33 +306,20 @@ impl Stack {
 }
 
 impl LanguageModel for Transformer {
-    fn encode(&self, source: &Sources, dropout_seed: Option<Seed>) -> Encoded {
+    fn encode(&self, source: &Sources, learning: Learning) -> Encoded {
         let [batch, seq] = source.tokens.dims();
-        let mut pass = Pass::Whole {
-            dropout: dropout_seed,
-            encoded: None,
-        };
-        let scoring = Scoring {
-            causal: None,
-            lengths: Some(&source.lengths),
-            ..Scoring::causal(self.heads, 0)
+        let mut pass = Pass::whole(learning);
+        let common = Common {
+            lengths: Some(source.lengths.clone()),
+            ..self.common("encoder_", seq, &pass)
         };
         let x = self.embed(source.tokens.clone(), 0);
-        let mut x = dropout(x, pass.drop("encoder_embedding", 0, self.dropout));
+        let mut x = dropout(x, common.drop("embedding", 0, &pass));
         for (layer, block) in self.encoder.blocks.iter().enumerate() {
-            let attending = Attending {
-                heads: self.heads,
-                seq,
-                rotation: None,
-                scoring: &scoring,
-                dropout: pass.drop("encoder_attention", layer, self.dropout),
-            };
-            let dropped = pass.drop("encoder_attention_out", layer, self.dropout);
-            x = self.around(x, &block.attention_norm, |x, norm| {
-                let half = block.attention.half(norm);
-                half.attend(x, &attending, dropped, layer, &mut pass)
+            let common = common.clone();
+            x = pass.through(block, [x], move |block, [x], pass| {
+                block.forward(layer, x, &common, pass)
             });
-            x = self.mlp(block, x, pass.drop("encoder_mlp_out", layer, self.dropout));
         }
         Encoded {
             hidden: self.encoder.finish(x),
@@ -283,32 +337,14 @@ impl LanguageModel for Transformer {
 
     fn hidden(&self, tokens: Tensor<2, Int>, mut pass: Pass<'_>) -> Tensor<2> {
         let [_, seq] = tokens.dims();
-        let scoring = Scoring::causal(self.heads, pass.start());
-        let x = self.embed(tokens, pass.start());
-        let mut x = dropout(x, pass.drop("embedding", 0, self.dropout));
+        let common = self.common("", seq, &pass);
+        let x = self.embed(tokens, common.start);
+        let mut x = dropout(x, common.drop("embedding", 0, &pass));
         for (layer, block) in self.decoder.blocks.iter().enumerate() {
-            let attending = Attending {
-                heads: self.heads,
-                seq,
-                rotation: None,
-                scoring: &scoring,
-                dropout: pass.drop("attention", layer, self.dropout),
-            };
-            let dropped = pass.drop("attention_out", layer, self.dropout);
-            x = self.around(x, &block.attention_norm, |x, norm| {
-                let half = block.attention.half(norm);
-                half.attend(x, &attending, dropped, layer, &mut pass)
+            let common = common.clone();
+            x = pass.through(block, [x], move |block, [x], pass| {
+                block.forward(layer, x, &common, pass)
             });
-            let cross = block.cross.as_ref().expect("a decoder attends to its encoder");
-            x = self.around(x, &cross.norm, |x, norm| {
-                let drop = pass.drop("cross_attention", layer, self.dropout);
-                let normal = norm.map_or_else(|| x.clone(), |norm| norm.apply(x.clone()));
-                let queries = cross.attention.queries(normal);
-                let mixed = pass.attend_to_source(queries, layer, &cross.attention, self.heads, scoring.scale, drop);
-                let mixed = cross.attention.out(mixed);
-                x.add(dropout(mixed, pass.drop("cross_attention_out", layer, self.dropout)))
-            });
-            x = self.mlp(block, x, pass.drop("mlp_out", layer, self.dropout));
         }
         self.decoder.finish(x)
     }

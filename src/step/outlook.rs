@@ -23,8 +23,8 @@ pub struct Outlook {
 pub struct Memory {
     /// Their sum.
     pub peak_bytes: u64,
-    /// When that is: `at the end of the forward pass`.
-    pub moment: &'static str,
+    /// When that is: `while the loss is computed`.
+    pub moment: String,
     /// Numbers in the model's weights.
     pub parameters: u64,
     /// What it is made of.
@@ -34,7 +34,7 @@ pub struct Memory {
 /// Something that is held.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Term {
-    /// `weights`, `gradients`, `optimizer`, `activations`, `workspace`, `cache`, `process`.
+    /// `weights`, `gradients`, `optimizer`, `activations`, `workspace`, `cache`, `allocator`, `process`.
     pub name: &'static str,
     /// At the peak.
     pub bytes: u64,

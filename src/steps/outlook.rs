@@ -73,7 +73,7 @@ pub(super) fn shape(
         source: source as u64,
         accumulates: settings.accumulate > 1,
         keeps_best: validated,
-        recomputes: false,
+        recomputes: settings.gradient_checkpointing,
         threads: prospects.threads as u64,
     }
 }

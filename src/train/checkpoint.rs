@@ -33,12 +33,21 @@ struct State {
 }
 
 /// Row-major values with a weight's shape, for a safetensors file.
-struct Values {
+struct Values<'a> {
     shape: Vec<usize>,
-    values: Vec<f32>,
+    held: Held<'a>,
 }
 
-impl View for Values {
+/// Where values are. Those on the host are read as the file comes to them, so that a checkpoint takes the
+/// room of one weight and not of all.
+enum Held<'a> {
+    /// On the host.
+    Tensor(Tensor<2>),
+    /// In the optimizer, or read from a device.
+    Values(Cow<'a, [f32]>),
+}
+
+impl View for Values<'_> {
     fn dtype(&self) -> Dtype {
         Dtype::F32
     }
@@ -48,15 +57,18 @@ impl View for Values {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        self.values
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect::<Vec<u8>>()
-            .into()
+        let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+        match &self.held {
+            Held::Values(values) => bytes(values).into(),
+            Held::Tensor(tensor) => {
+                let values = values("a weight", tensor.clone()).expect("the host hands out its tensors' values");
+                bytes(&values).into()
+            }
+        }
     }
 
     fn data_len(&self) -> usize {
-        self.values.len() * size_of::<f32>()
+        self.shape.iter().product::<usize>() * size_of::<f32>()
     }
 }
 
@@ -98,8 +110,8 @@ pub(super) fn save(
     let mut views = views_of(model, "weights", model.learned().into_iter().map(Weight::value))?;
     for (weight, moments) in model.learned().into_iter().zip(optimizer.state()?) {
         for (what, values) in ["mean", "square"].into_iter().zip(moments) {
-            let shape = weight.shape();
-            views.push((format!("{what}/{}", weight.name()), Values { shape, values }));
+            let (shape, held) = (weight.shape(), Held::Values(values));
+            views.push((format!("{what}/{}", weight.name()), Values { shape, held }));
         }
     }
     if let Some(best) = best {
@@ -231,13 +243,16 @@ fn views_of(
     model: &Model,
     what: &str,
     tensors: impl Iterator<Item = Tensor<2>>,
-) -> Result<Vec<(String, Values)>, TrainError> {
+) -> Result<Vec<(String, Values<'static>)>, TrainError> {
+    let on_host = crate::device::is_cpu(model.device());
     let view = |(weight, tensor): (&Weight, Tensor<2>)| {
-        let view = Values {
-            shape: weight.shape(),
-            values: values("a weight", tensor.without_autodiff())?,
+        let tensor = tensor.without_autodiff();
+        let held = match on_host {
+            true => Held::Tensor(tensor),
+            false => Held::Values(values("a weight", tensor)?.into()),
         };
-        Ok((format!("{what}/{}", weight.name()), view))
+        let shape = weight.shape();
+        Ok((format!("{what}/{}", weight.name()), Values { shape, held }))
     };
     model.learned().into_iter().zip(tensors).map(view).collect()
 }

@@ -10,6 +10,12 @@ pub enum TrainError {
     /// A precision that the device does not have.
     #[error("`precision: bf16` is for the CPU: leave it out, or give the step `resources: {{gpus: 0}}`")]
     Precision,
+    /// What only the CPU computes a second time.
+    #[error(
+        "`gradient_checkpointing: true` is for the CPU: leave it out, or give the step `resources: {{gpus: 0}}`; a \
+         smaller `batch_size` with `accumulate` takes less memory as well"
+    )]
+    Checkpointing,
     /// Stopped on request; a checkpoint is there.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),

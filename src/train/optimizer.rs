@@ -1,5 +1,7 @@
 //! AdamW: Adam with decoupled weight decay (Loshchilov and Hutter, 2019), arithmetic as in PyTorch.
 
+use std::borrow::Cow;
+
 use burn::tensor::{Tensor, TensorData};
 
 use super::error::TrainError;
@@ -12,11 +14,20 @@ use crate::models::Model;
 const EPSILON: f32 = 1e-8;
 
 /// The running mean and mean square of one weight's gradient.
-#[derive(Clone)]
 #[expect(clippy::large_enum_variant, reason = "one a weight, a few dozen in all")]
 enum Moments {
     Host { mean: Vec<f32>, square: Vec<f32> },
     Device { mean: Tensor<2>, square: Tensor<2> },
+}
+
+impl Moments {
+    fn values(&self) -> Result<[Cow<'_, [f32]>; 2], TrainError> {
+        let read = |moment: &Tensor<2>| values("a moment", moment.clone()).map(Cow::Owned);
+        match self {
+            Self::Host { mean, square } => Ok([mean.into(), square.into()]),
+            Self::Device { mean, square } => Ok([read(mean)?, read(square)?]),
+        }
+    }
 }
 
 /// The optimizer and its state, one pair of moments a weight in the model's order.
@@ -157,12 +168,8 @@ impl AdamW {
     ///
     /// # Errors
     /// When the device does not hand out a value.
-    pub fn state(&self) -> Result<Vec<[Vec<f32>; 2]>, TrainError> {
-        let read = |moments: &Moments| match moments.clone() {
-            Moments::Host { mean, square } => Ok([mean, square]),
-            Moments::Device { mean, square } => Ok([values("a moment", mean)?, values("a moment", square)?]),
-        };
-        self.moments.iter().map(read).collect()
+    pub fn state(&self) -> Result<Vec<[Cow<'_, [f32]>; 2]>, TrainError> {
+        self.moments.iter().map(Moments::values).collect()
     }
 
     /// Goes on from a [`Self::state`] after `updates` updates.

@@ -13,7 +13,7 @@ use super::optimizer::AdamW;
 use super::pace::{Pace, thousands};
 use super::record::{Progress, Summary};
 use super::settings::{Plan, TrainSettings};
-use crate::models::{Model, Weight};
+use crate::models::{Learning, Model, Weight};
 use crate::profile;
 use crate::step::{Context, Interrupted};
 
@@ -103,6 +103,9 @@ struct Training<'a> {
 impl Training<'_> {
     fn start(mut task: Task<'_>) -> Result<Training<'_>, TrainError> {
         precision_is_had(&task)?;
+        if task.settings.gradient_checkpointing && task.place == Place::Device {
+            return Err(TrainError::Checkpointing);
+        }
         let plan = task.settings.plan(task.source.updates_an_epoch(), task.learning_rate);
         let mut optimizer = AdamW::new(&task.model, task.settings, task.place);
         let folder = &task.context.checkpoints;
@@ -142,9 +145,12 @@ impl Training<'_> {
             let forward = profile::span("phase", "forward");
             let (inputs, targets) = batch.tensors(&device);
             let smoothing = self.task.settings.label_smoothing;
-            let dropout = Some(dropout.child(index));
+            let learning = Learning {
+                dropout: Some(dropout.child(index)),
+                recomputes: self.task.settings.gradient_checkpointing,
+            };
             let precision = self.task.settings.precision.of_products().enter();
-            let summed = self.task.model.smoothed_loss(inputs, targets, smoothing, dropout);
+            let summed = self.task.model.smoothed_loss(inputs, targets, smoothing, learning);
             drop(precision);
             // a share of the whole update's mean: micro-batches of unequal size weigh by their tokens
             let share = summed.div_scalar(counted as f64);

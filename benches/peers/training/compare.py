@@ -37,7 +37,7 @@ def main():
     for name in arguments.names:
         updates = str(UPDATES[name])
         commands = {
-            "fragua": [arguments.fragua, name, updates, precision],
+            "fragua": [arguments.fragua, name, updates, json.dumps({"precision": precision})],
             "eager": [*peer, name, updates, "eager", precision],
             "compile": [*peer, name, updates, "compile", precision],
         }

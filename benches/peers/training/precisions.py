@@ -27,7 +27,7 @@ def main():
         found = {"f32": [], "bf16": []}
         for _ in range(arguments.rounds):
             for precision, rounds in found.items():
-                rounds.append(run([arguments.fragua, name, str(UPDATES[name]), precision]))
+                rounds.append(run([arguments.fragua, name, str(UPDATES[name]), json.dumps({"precision": precision})]))
         speeds = {precision: [one["tokens_per_second"] for one in rounds] for precision, rounds in found.items()}
         medians = {precision: statistics.median(speed) for precision, speed in speeds.items()}
         peaks = {precision: statistics.median(one["peak_bytes"] for one in rounds) for precision, rounds in found.items()}

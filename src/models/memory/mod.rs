@@ -5,9 +5,11 @@
 //! quickly as a small one. Tests hold the counts to the weights of every architecture, and the sums to
 //! the measured peaks of real trainings.
 
-mod activations;
+mod generation;
+mod operations;
 mod parameters;
-mod peak;
+mod training;
 
+pub use generation::generation;
 pub use parameters::{Group, parameters};
-pub use peak::{Shape, generation, training};
+pub use training::{Shape, training};

@@ -18,6 +18,13 @@ pub(super) struct Pair {
     scale: f32,
 }
 
+impl Pair {
+    pub(super) fn stand_in(&mut self, values: &mut impl Iterator<Item = Tensor<2>>) {
+        self.down.stand_in(values);
+        self.up.stand_in(values);
+    }
+}
+
 impl Weight {
     /// Collects no gradient any more.
     pub(in crate::models) fn hold_fast(&mut self) {

@@ -1,6 +1,7 @@
 //! Whole trainings on tiny models: what they must learn, and what must not change a bit of them.
 
 mod batches;
+mod checkpointing;
 mod finetuning;
 mod learning;
 mod reference;
