@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use fragua::device::DeviceSpec;
 use fragua::models::memory::{Shape, training};
-use fragua::models::{Model, ModelSettings, Role, SpecialIds};
+use fragua::models::{Lora, Model, ModelSettings, Role, SpecialIds};
 use fragua::profile;
 use fragua::seed::Seed;
 use fragua::step::{Context, Needs};
@@ -49,9 +49,9 @@ fn configuration(name: &str) -> Configuration {
         "nanogpt-cpu" => (model("gpt2", [4, 4, 128, 64]), 65, [12, 64, 0]),
         "nanogpt-10m" => (model("gpt2", [6, 6, 384, 256]), 65, [8, 256, 0]),
         "vocab-4096" => (model("gpt2", [4, 4, 128, 128]), 4096, [16, 128, 0]),
-        "llama-15m" => (model("llama", [6, 6, 288, 256]), 32_000, [4, 256, 0]),
+        "llama-15m" | "llama-15m-lora" => (model("llama", [6, 6, 288, 256]), 32_000, [4, 256, 0]),
         "t5" => (model("t5", [4, 4, 256, 128]), 4096, [16, 32, 128]),
-        _ => panic!("no configuration {name}: nanogpt-cpu, nanogpt-10m, vocab-4096, llama-15m, t5"),
+        _ => panic!("no configuration {name}: nanogpt-cpu, nanogpt-10m, vocab-4096, llama-15m, llama-15m-lora, t5"),
     };
     Configuration {
         model,
@@ -63,7 +63,8 @@ fn configuration(name: &str) -> Configuration {
 }
 
 /// The floating-point operations of an update, as products count them (Kaplan et al. 2020): six for each
-/// token and weight of a product, and the products of attention (all scores, hidden ones too).
+/// token and weight of a product that is learned, four for each of one that is held fast, and the products of
+/// attention (all scores, hidden ones too).
 fn operations(name: &str, model: &Model) -> f64 {
     let Configuration {
         sequences,
@@ -72,19 +73,23 @@ fn operations(name: &str, model: &Model) -> f64 {
         ..
     } = configuration(name);
     let config = model.config();
-    let mut total = 0.0;
+    let pairs = model.learned_parameters() < model.parameters();
+    let each = if pairs { 4.0 } else { 6.0 };
+    // the pairs themselves, in which a row is multiplied twice going backward
+    let beside = if pairs { model.learned_parameters() } else { 0 };
+    let mut total = 4.0 * (sequences * tokens * beside) as f64;
     for weight in model.weights() {
         let size: usize = weight.shape().iter().product();
         let read = weight.name().starts_with("encoder") || weight.name().contains("EncDecAttention.k");
         let read = read || weight.name().contains("EncDecAttention.v");
         let rows = sequences * if read { source } else { tokens };
         match weight.role() {
-            Role::Matrix(_) => total += 6.0 * (rows * size) as f64,
+            Role::Matrix(_) => total += each * (rows * size) as f64,
             Role::Embedding | Role::Vector => (),
         }
     }
     // the output layer
-    total += 6.0 * (sequences * tokens * config.vocab_size * config.width) as f64;
+    total += each * (sequences * tokens * config.vocab_size * config.width) as f64;
     let inside = (config.heads * config.head_width) as f64;
     let scores = |queries: usize, keys: usize| 3.0 * 4.0 * inside * (sequences * queries * keys) as f64;
     let layers = config.layers as f64;
@@ -163,12 +168,16 @@ fn main() {
     let settings: ModelSettings = serde_json::from_value(settings).unwrap();
     let spec = DeviceSpec::CPU;
     let device = spec.open().unwrap().autodiff();
-    let model = Model::init(
+    let mut model = Model::init(
         &settings.config(vocabulary, SpecialIds::default()),
         Seed::root(1),
         &device,
     );
-    let (parameters, operations) = (model.parameters(), operations(name, &model));
+    if name.ends_with("-lora") {
+        model.adapt(&Lora::default(), Seed::root(4)).unwrap(); // rank 8, alpha 16, beside all matrices of blocks
+    }
+    let (parameters, learned) = (model.parameters(), model.learned_parameters());
+    let operations = operations(name, &model);
 
     let mut numbers = Seed::root(2).rng();
     let rows: Vec<_> = (0..sequences)
@@ -247,7 +256,7 @@ fn main() {
     println!(
         "{}",
         json!({
-            "name": name, "parameters": parameters, "tokens_per_second": counted as f64 / seconds,
+            "name": name, "parameters": parameters, "learned": learned, "tokens_per_second": counted as f64 / seconds,
             "milliseconds": 1e3 * seconds / updates as f64, "loss": outcome.summary.train_loss,
             "peak_bytes": profile::peak_bytes("self"), "foretold_bytes": foretold.peak_bytes,
             "moment": foretold.moment, "terms": terms, "gflops": 1e-9 * operations * updates as f64 / seconds,

@@ -64,6 +64,12 @@ pub trait Step: Send + Sync {
         Vec::new()
     }
 
+    /// The architecture of the model that it makes, as settings name it, as far as they tell. `inputs` as in
+    /// [`Self::check`].
+    fn architecture(&self, _inputs: &[Input]) -> Option<String> {
+        None
+    }
+
     /// Instances that the engine adds before this one, cached by themselves (encoding a dataset).
     fn derived(&self) -> Vec<Derived> {
         Vec::new()

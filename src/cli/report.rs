@@ -172,6 +172,7 @@ fn add(
                 artifact: one.artifact,
                 part: None,
                 parts: Vec::new(),
+                architecture: None,
                 axes: axes.clone(),
                 path: path.clone(),
                 digest: Some(digest.clone()),

@@ -25,7 +25,13 @@ pub fn linear_cross_entropy(hidden: Tensor<2>, table: Tensor<2>, targets: Tensor
     if flex::applies(&hidden) {
         let data = targets.into_data();
         let targets = data.iter::<i64>().map(|target| usize::try_from(target).ok()).collect();
-        flex::run(Loss { targets, smoothing }, [hidden, table])
+        let learns_table = table.is_tracked();
+        let loss = Loss {
+            targets,
+            smoothing,
+            learns_table,
+        };
+        flex::run(loss, [hidden, table])
     } else {
         let logits = linear(hidden, table, None, Orientation::OutputInput);
         match smoothing {
@@ -66,6 +72,8 @@ struct Loss {
     targets: Vec<Option<usize>>,
     /// The share of the targets that is spread over the vocabulary.
     smoothing: f32,
+    /// Whether the table's gradient is wanted, should anything's be.
+    learns_table: bool,
 }
 
 /// Logits that are there at once, but for a very large vocabulary.
@@ -78,8 +86,8 @@ const ROWS: usize = 8;
 const PIECE: usize = 1 << 14;
 
 impl Fused<2> for Loss {
-    /// The gradients of both inputs for a gradient of 1, made going forward; empty when untracked.
-    type Saved = [Array; 2];
+    /// The gradients of both inputs for a gradient of 1, made going forward where they are wanted.
+    type Saved = [Option<Array>; 2];
 
     fn forward(&self, [hidden, table]: [Array; 2], tracked: bool) -> (Array, Self::Saved) {
         let ([rows, width], [vocab, _]) = (hidden.dims(), table.dims());
@@ -92,6 +100,7 @@ impl Fused<2> for Loss {
         let mut logits = buffer(at_once * vocab);
         let mut losses = vec![0.0; rows];
         let (mut dhidden, mut dtable) = match tracked {
+            true if !self.learns_table => (buffer(rows * width), Vec::new()),
             true if rows == 0 => (Vec::new(), vec![0.0; vocab * width]),
             true => (buffer(rows * width), buffer(vocab * width)),
             false => (Vec::new(), Vec::new()),
@@ -116,24 +125,30 @@ impl Fused<2> for Loss {
                 let dhidden = &mut dhidden[start * width..end * width];
                 let shape = [count, width, vocab];
                 product_with(dhidden, shape, dlogits, Right::Rows(by_row), Target::Replace);
-                let shape = [vocab, width, count];
-                product(&mut dtable, shape, dlogits.transposed(), hidden, target);
-                target = Target::Add;
+                if self.learns_table {
+                    let shape = [vocab, width, count];
+                    product(&mut dtable, shape, dlogits.transposed(), hidden, target);
+                    target = Target::Add;
+                }
             }
         }
         let total = losses.iter().map(|loss| f64::from(*loss)).sum::<f64>();
         let saved = match tracked {
-            true => [Array::new(dhidden, [rows, width]), Array::new(dtable, [vocab, width])],
-            false => [(); 2].map(|()| Array::new(Vec::new(), [0, 0])),
+            true => [
+                Some(Array::new(dhidden, [rows, width])),
+                self.learns_table.then(|| Array::new(dtable, [vocab, width])),
+            ],
+            false => [None, None],
         };
         (Array::scalar(total as f32), saved)
     }
 
     fn backward(&self, saved: Self::Saved, gradient: Array, _wanted: [bool; 2]) -> [Option<Array>; 2] {
         let factor = gradient.values()[0];
-        saved.map(|array| {
-            Some(array.map_values(|values| values.par_chunks_mut(PIECE).for_each(|values| scale(values, factor))))
-        })
+        let scaled = |array: Array| {
+            array.map_values(|values| values.par_chunks_mut(PIECE).for_each(|values| scale(values, factor)))
+        };
+        saved.map(|array| array.map(scaled))
     }
 }
 

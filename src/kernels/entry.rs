@@ -5,6 +5,7 @@ use super::Orientation;
 use super::flex::{
     Array, Block, Matrix, Panels, Plus, Right, Shared, Target, buffer, multiply, transposed_product_into,
 };
+use super::low_rank::Pair;
 use super::norm::{Kind, gradient_rows, norm_rows};
 
 /// Rows that one thread takes through several operations: fixed, because sums of gradients over rows
@@ -19,6 +20,8 @@ pub(super) struct Entry {
     /// Products side by side.
     pub(super) parts: usize,
     pub(super) biased: bool,
+    /// Of the pairs that are learned beside weights, where there are any.
+    pub(super) scales: [Option<f32>; 3],
 }
 
 /// Its weights.
@@ -30,6 +33,8 @@ pub(super) struct EntryWeights {
     orientation: Orientation,
     /// All biases one after another.
     bias: Option<Vec<f32>>,
+    /// What is learned beside each weight, if anything is.
+    pairs: Vec<Option<Pair>>,
 }
 
 /// A weight as the right factor `[in, out]`.
@@ -98,10 +103,11 @@ impl Entry {
     /// How many inputs of an operation are its weights.
     pub(super) fn count(&self) -> usize {
         let norm = self.norm.map_or(0, |norm| 1 + usize::from(norm.biased()));
-        norm + self.parts * (1 + usize::from(self.biased))
+        let pairs = self.scales.iter().flatten().count();
+        norm + self.parts * (1 + usize::from(self.biased)) + 2 * pairs
     }
 
-    /// Takes the weights out of an operation's inputs: the norm's, the products', the biases.
+    /// Takes the weights out of an operation's inputs: the norm's, the products', the biases, the pairs.
     pub(super) fn weights(&self, inputs: &mut impl Iterator<Item = Array>) -> EntryWeights {
         let mut next = || inputs.next().expect("an input for each weight");
         let norm = self.norm.map(|kind| {
@@ -116,11 +122,14 @@ impl Entry {
         let bias = self
             .biased
             .then(|| (0..self.parts).flat_map(|_| next().values().to_vec()).collect());
+        let pairs = self.scales[..self.parts].iter();
+        let pairs = pairs.map(|scale| Pair::next(*scale, inputs)).collect();
         EntryWeights {
             norm,
             weights,
             orientation: self.orientation,
             bias,
+            pairs,
         }
     }
 
@@ -235,6 +244,15 @@ impl Entry {
                 biases = rest;
             }
         }
+        let mut start = 0;
+        for (weight, pair) in weights.weights.iter().zip(&weights.pairs) {
+            if let Some(pair) = pair {
+                let wanted = [wanted[list.len()], wanted[list.len() + 1]];
+                let dy = Matrix::rows(&dy[start..], outputs);
+                list.extend(pair.gradients(rows, Matrix::rows(normal, width), dy, wanted));
+            }
+            start += sides(weight, self.orientation)[1];
+        }
         list
     }
 }
@@ -257,10 +275,18 @@ impl EntryWeights {
         self.bias.as_deref()
     }
 
+    /// The weights that products take: those with pairs merged with them.
+    fn merged(&self) -> Vec<Array> {
+        let weights = self.weights.iter().zip(&self.pairs);
+        weights
+            .map(|(weight, pair)| Pair::merged(pair.as_ref(), weight, self.orientation))
+            .collect()
+    }
+
     /// All products as one right factor.
     pub(super) fn panels(&self) -> Panels {
-        let parts: Vec<_> = self
-            .weights
+        let merged = self.merged();
+        let parts: Vec<_> = merged
             .iter()
             .map(|weight| (factor(weight, self.orientation), sides(weight, self.orientation)[1]))
             .collect();
@@ -269,7 +295,7 @@ impl EntryWeights {
 
     /// Each product's factor for going backward.
     pub(super) fn turned_panels(&self) -> Vec<Panels> {
-        self.weights
+        self.merged()
             .iter()
             .map(|weight| turned_panels(weight, self.orientation))
             .collect()

@@ -11,6 +11,7 @@ use super::dropout::multiply_from;
 use super::entry::{CHUNK, Entry, EntryWeights, chunk_product, factor, sides, total, turned_panels, weight_gradient};
 use super::flex::{Array, FusedMany, Matrix, Panels, Plus, Shared, Target, buffer};
 use super::linear::add_columns;
+use super::low_rank::Pair;
 use super::norm::add;
 use super::{Dropout, Orientation};
 
@@ -23,6 +24,8 @@ pub(super) struct Mlp {
     pub(super) outer: Orientation,
     /// Whether the outer product has a bias.
     pub(super) biased: bool,
+    /// Of the pair that is learned beside the weight out, if there is one.
+    pub(super) outer_scale: Option<f32>,
     pub(super) dropout: Option<Dropout>,
 }
 
@@ -34,6 +37,7 @@ pub(super) struct Saved {
     statistics: Arc<[[f32; 2]]>,
     weights: EntryWeights,
     outer: Array,
+    pair: Option<Pair>,
 }
 
 impl FusedMany for Mlp {
@@ -45,10 +49,12 @@ impl FusedMany for Mlp {
         let weights = self.entry.weights(&mut inputs);
         let outer = inputs.next().expect("an outer weight");
         let bias = self.biased.then(|| inputs.next().expect("an outer bias"));
+        let pair = Pair::next(self.outer_scale, &mut inputs);
         let ([rows, width], outputs) = (x.dims(), weights.outputs());
         let inside = outputs / self.entry.parts;
         let panels = weights.panels();
-        let outer_panels = Panels::of(&[(factor(&outer, self.outer), width)], inside);
+        let merged = Pair::merged(pair.as_ref(), &outer, self.outer);
+        let outer_panels = Panels::of(&[(factor(&merged, self.outer), width)], inside);
         let mut out = buffer(rows * width);
         let mut statistics = self.entry.statistics(rows);
         let mut inner = buffer(if tracked { rows * outputs } else { 0 });
@@ -113,6 +119,7 @@ impl FusedMany for Mlp {
             statistics: statistics.into(),
             weights,
             outer,
+            pair,
         });
         (Array::new(out, [rows, width]), saved)
     }
@@ -124,11 +131,13 @@ impl FusedMany for Mlp {
             statistics,
             weights,
             outer,
+            pair,
         } = saved.expect("a tracked operation saves");
         let ([rows, width], outputs) = (x.dims(), weights.outputs());
         let inside = outputs / self.entry.parts;
         let panels = weights.turned_panels();
-        let outer_panels = turned_panels(&outer, self.outer);
+        let merged = Pair::merged(pair.as_ref(), &outer, self.outer);
+        let outer_panels = turned_panels(&merged, self.outer);
         let has_norm = self.entry.norm.is_some();
         let mut dx = buffer(rows * width);
         let mut active = buffer(rows * inside);
@@ -239,6 +248,11 @@ impl FusedMany for Mlp {
         list.push(outer);
         if self.biased {
             list.push(Some(Array::new(shares[entry_share..].to_vec(), [1, width])));
+        }
+        if let Some(pair) = pair {
+            let wanted = &outer_wanted[1 + usize::from(self.biased)..];
+            let (active, dout) = (Matrix::rows(&active, inside), Matrix::rows(dout, width));
+            list.extend(pair.gradients(rows, active, dout, [wanted[0], wanted[1]]));
         }
         list
     }

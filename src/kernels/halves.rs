@@ -14,8 +14,8 @@ use super::norm::Kind;
 use super::rotary::Turn;
 use super::self_attention::{Packed, SelfAttention};
 use super::{
-    Activation, Dropout, Heads, Orientation, Rotation, Scoring, dropout, joined_linear, layer_norm, linear, rms_norm,
-    rotary, scored_attention,
+    Activation, Dropout, Heads, LowRank, Orientation, Rotation, Scoring, dropout, joined_linear, layer_norm, linear,
+    low_rank_linear, rms_norm, rotary, scored_attention,
 };
 
 /// A norm with its weights, `[1, width]` each.
@@ -38,6 +38,8 @@ pub struct Products {
     pub biases: Vec<Tensor<2>>,
     /// How the weights lie.
     pub orientation: Orientation,
+    /// What is learned beside each weight, if anything is; none at all for weights without any.
+    pub pairs: Vec<Option<LowRank>>,
 }
 
 impl RowNorm {
@@ -63,8 +65,12 @@ impl RowNorm {
 impl Products {
     /// All of them: `[rows, in] → [rows, Σ out]`.
     pub fn apply(&self, x: Tensor<2>) -> Tensor<2> {
-        if let [weight] = self.weights.as_slice() {
-            return linear(x, weight.clone(), self.biases.first().cloned(), self.orientation);
+        if self.weights.len() == 1 {
+            return self.one(x, 0);
+        }
+        if self.pairs.iter().any(Option::is_some) {
+            let each = (0..self.weights.len()).map(|part| self.one(x.clone(), part));
+            return Tensor::cat(each.collect(), 1);
         }
         let product = match (self.orientation, self.weights.as_slice()) {
             (Orientation::OutputInput, [a, b]) => joined_linear(x, [a.clone(), b.clone()]),
@@ -80,9 +86,29 @@ impl Products {
         }
     }
 
+    /// One of them.
+    fn one(&self, x: Tensor<2>, part: usize) -> Tensor<2> {
+        let (weight, bias) = (self.weights[part].clone(), self.biases.get(part).cloned());
+        match self.pairs.get(part).and_then(Option::as_ref) {
+            Some(pair) => low_rank_linear(x, weight, bias, self.orientation, pair),
+            None => linear(x, weight, bias, self.orientation),
+        }
+    }
+
     fn inputs(&self, list: &mut Vec<Tensor<2>>) {
         list.extend(self.weights.iter().cloned());
         list.extend(self.biases.iter().cloned());
+        list.extend(
+            self.pairs
+                .iter()
+                .flatten()
+                .flat_map(|pair| [pair.down.clone(), pair.up.clone()]),
+        );
+    }
+
+    /// The scale of each pair, where there is one.
+    fn scales(&self) -> [Option<f32>; 3] {
+        std::array::from_fn(|part| Some(self.pairs.get(part)?.as_ref()?.scale))
     }
 }
 
@@ -92,6 +118,7 @@ fn entry(norm: Option<&RowNorm>, products: &Products) -> Entry {
         orientation: products.orientation,
         parts: products.weights.len(),
         biased: !products.biases.is_empty(),
+        scales: products.scales(),
     }
 }
 
@@ -128,6 +155,7 @@ pub fn mlp(
         activation,
         outer: outer.orientation,
         biased: !outer.biases.is_empty(),
+        outer_scale: outer.scales()[0],
         dropout: drop,
     };
     flex::run_many(operation, inputs(x, norm, inner, outer))
@@ -187,6 +215,7 @@ pub fn self_attention(
         },
         outer: outer.orientation,
         biased: !outer.biases.is_empty(),
+        outer_scale: outer.scales()[0],
         dropout: drop,
     };
     let mut inputs = inputs(x, norm, inner, outer);

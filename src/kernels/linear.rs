@@ -56,13 +56,13 @@ pub(super) fn composed(
 
 /// `x · W` with or without a bias, and its derivative.
 #[derive(Clone, Debug)]
-struct Product {
-    orientation: Orientation,
+pub(super) struct Product {
+    pub(super) orientation: Orientation,
     precision: Precision,
 }
 
 impl Product {
-    fn new(orientation: Orientation) -> Self {
+    pub(super) fn new(orientation: Orientation) -> Self {
         Self {
             orientation,
             precision: Precision::now(),
@@ -87,7 +87,7 @@ impl Product {
         }
     }
 
-    fn multiply(&self, x: &Array, weight: &Array, bias: Option<&Array>) -> Array {
+    pub(super) fn multiply(&self, x: &Array, weight: &Array, bias: Option<&Array>) -> Array {
         let ([rows, inputs], outputs) = (x.dims(), self.outputs(weight));
         let mut out = buffer(rows * outputs);
         let target = match bias {
@@ -110,7 +110,7 @@ impl Product {
         Array::new(out, [rows, outputs])
     }
 
-    fn input_gradient(&self, x: &Array, weight: &Array, gradient: &Array) -> Array {
+    pub(super) fn input_gradient(&self, x: &Array, weight: &Array, gradient: &Array) -> Array {
         let ([rows, inputs], outputs) = (x.dims(), self.outputs(weight));
         let mut out = buffer(rows * inputs);
         let left = Matrix::rows(gradient.values(), outputs);
@@ -126,7 +126,7 @@ impl Product {
         Array::new(out, [rows, inputs])
     }
 
-    fn weight_gradient(&self, x: &Array, weight: &Array, gradient: &Array) -> Array {
+    pub(super) fn weight_gradient(&self, x: &Array, weight: &Array, gradient: &Array) -> Array {
         let ([rows, inputs], outputs) = (x.dims(), self.outputs(weight));
         let mut out = buffer(inputs * outputs);
         let x = Matrix::rows(x.values(), inputs);

@@ -11,6 +11,8 @@ mod attention;
 mod attention_maps;
 mod cached_attention;
 mod cross_entropy;
+#[cfg(test)]
+mod difference_tests;
 mod dropout;
 mod embedding;
 mod entry;
@@ -20,10 +22,15 @@ mod fused_mlp;
 mod halves;
 pub mod inference;
 mod linear;
+mod low_rank;
+#[cfg(test)]
+mod low_rank_tests;
 mod norm;
 mod position_bias;
 #[cfg(test)]
 mod precision_tests;
+#[cfg(test)]
+mod property_tests;
 mod recomputed;
 mod recurrence;
 mod rotary;
@@ -44,8 +51,9 @@ pub use embedding::{embedding, embedding_at};
 pub use flex::{Entered, Precision};
 pub use halves::{Attending, Products, RowNorm, mlp, self_attention};
 pub use linear::{Orientation, joined_linear, linear};
+pub use low_rank::{LowRank, low_rank_linear, merged};
 pub use norm::{Kind as NormKind, layer_norm, rms_norm};
 pub use position_bias::{RelativeBuckets, alibi, alibi_terms};
-pub use recomputed::{Part, recomputed};
+pub use recomputed::{Part, gathered, recomputed};
 pub use recurrence::{Cell, State, recurrence};
 pub use rotary::{Rotation, Scaling, rotary};

@@ -11,6 +11,7 @@ use super::flex::{Array, Fused, FusedMany, Matrix, Panels, Plus, Shared, Target,
 use super::fused_attention::{Attention, Columns, Gradients, Operands, Terms, Writable};
 use super::fused_mlp::chunks_of;
 use super::linear::add_columns;
+use super::low_rank::Pair;
 use super::norm::add;
 use super::rotary::Turn;
 use super::{Dropout, Heads, Orientation};
@@ -222,6 +223,8 @@ pub(super) struct SelfAttention {
     pub(super) outer: Orientation,
     /// Whether the product out has a bias.
     pub(super) biased: bool,
+    /// Of the pair that is learned beside the weight out, if there is one.
+    pub(super) outer_scale: Option<f32>,
     pub(super) dropout: Option<Dropout>,
 }
 
@@ -234,6 +237,7 @@ pub(super) struct Saved {
     statistics: Arc<[[f32; 2]]>,
     weights: EntryWeights,
     outer: Array,
+    pair: Option<Pair>,
     terms: Option<Array>,
 }
 
@@ -246,6 +250,7 @@ impl FusedMany for SelfAttention {
         let weights = self.entry.weights(&mut inputs);
         let outer = inputs.next().expect("an outer weight");
         let bias = self.biased.then(|| inputs.next().expect("an outer bias"));
+        let pair = Pair::next(self.outer_scale, &mut inputs);
         let terms = inputs.next();
         let ([rows, width], columns) = (x.dims(), weights.outputs());
         let panels = weights.panels();
@@ -283,7 +288,8 @@ impl FusedMany for SelfAttention {
         let operands = self.packed.operands(&packed, terms.as_ref());
         let (mixed, sums) = attention.forward(operands, rows / attention.queries);
         let inside = attention.heads.query * attention.heads.width;
-        let outer_panels = Panels::of(&[(factor(&outer, self.outer), width)], inside);
+        let merged = Pair::merged(pair.as_ref(), &outer, self.outer);
+        let outer_panels = Panels::of(&[(factor(&merged, self.outer), width)], inside);
         let mut out = buffer(rows * width);
         let chunks = out
             .par_chunks_mut(CHUNK * width)
@@ -318,6 +324,7 @@ impl FusedMany for SelfAttention {
             statistics: statistics.into(),
             weights,
             outer,
+            pair,
             terms,
         });
         (Array::new(out, [rows, width]), saved)
@@ -332,6 +339,7 @@ impl FusedMany for SelfAttention {
             statistics,
             weights,
             outer,
+            pair,
             terms,
         } = saved.expect("a tracked operation saves");
         let ([rows, width], columns) = (x.dims(), weights.outputs());
@@ -339,7 +347,8 @@ impl FusedMany for SelfAttention {
         let inside = heads.query * heads.width;
 
         // through the product out
-        let outer_panels = turned_panels(&outer, self.outer);
+        let merged = Pair::merged(pair.as_ref(), &outer, self.outer);
+        let outer_panels = turned_panels(&merged, self.outer);
         let mut dropped = buffer(if self.dropout.is_some() { rows * width } else { 0 });
         let mut dmixed = buffer(rows * inside);
         let each = if self.biased { width } else { 0 };
@@ -450,6 +459,11 @@ impl FusedMany for SelfAttention {
         list.push(outer);
         if self.biased {
             list.push(Some(Array::new(bias, [1, width])));
+        }
+        if let Some(pair) = pair {
+            let wanted = &outer_wanted[1 + usize::from(self.biased)..];
+            let (mixed, dout) = (Matrix::rows(&mixed, inside), Matrix::rows(dout, width));
+            list.extend(pair.gradients(rows, mixed, dout, [wanted[0], wanted[1]]));
         }
         if terms.is_some() {
             list.push(diagonals);

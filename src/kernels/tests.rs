@@ -11,12 +11,12 @@ use super::*;
 use crate::device::DeviceSpec;
 use crate::seed::Seed;
 
-fn cpu() -> Device {
+pub(super) fn cpu() -> Device {
     DeviceSpec::CPU.open().unwrap().autodiff()
 }
 
 /// A leaf with values that are a function of its name.
-fn leaf(name: &str, shape: [usize; 2], device: &Device) -> Tensor<2> {
+pub(super) fn leaf(name: &str, shape: [usize; 2], device: &Device) -> Tensor<2> {
     let mut rng = Seed::root(11).child(name).rng();
     let values: Vec<f32> = (0..shape[0] * shape[1])
         .map(|_| rng.random_range(-1.5f32..1.5))
@@ -29,7 +29,7 @@ fn leaf(name: &str, shape: [usize; 2], device: &Device) -> Tensor<2> {
     }
 }
 
-fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+pub(super) fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_into_vec::<f32>().unwrap()
 }
 
@@ -47,7 +47,7 @@ fn hold_together(what: &str, fused: &[f32], composed: &[f32]) {
 
 /// Runs both forms on the same leaves and holds values and all gradients together. The result is
 /// weighed by fixed numbers, so that every element has a gradient of its own.
-fn compare<const N: usize>(
+pub(super) fn compare<const N: usize>(
     what: &str,
     shapes: [[usize; 2]; N],
     form: impl Fn([Tensor<2>; N]) -> Tensor<2>,
@@ -261,7 +261,7 @@ fn recurrent_layers() {
 }
 
 /// The norm of a half, out of the operation's inputs.
-fn norm_of(inputs: &mut impl Iterator<Item = Tensor<2>>, kind: NormKind) -> RowNorm {
+pub(super) fn norm_of(inputs: &mut impl Iterator<Item = Tensor<2>>, kind: NormKind) -> RowNorm {
     RowNorm {
         kind,
         weight: inputs.next().unwrap(),
@@ -270,7 +270,7 @@ fn norm_of(inputs: &mut impl Iterator<Item = Tensor<2>>, kind: NormKind) -> RowN
 }
 
 /// Products of a half, out of the operation's inputs.
-fn products_of(
+pub(super) fn products_of(
     inputs: &mut impl Iterator<Item = Tensor<2>>,
     parts: usize,
     biased: bool,
@@ -280,14 +280,15 @@ fn products_of(
         weights: inputs.take(parts).collect(),
         biases: inputs.take(if biased { parts } else { 0 }).collect(),
         orientation,
+        pairs: Vec::new(),
     }
 }
 
-const LAYER: NormKind = NormKind::Layer {
+pub(super) const LAYER: NormKind = NormKind::Layer {
     epsilon: 1e-5,
     biased: true,
 };
-const RMS: NormKind = NormKind::Rms { epsilon: 1e-6 };
+pub(super) const RMS: NormKind = NormKind::Rms { epsilon: 1e-6 };
 
 type MlpForm = fn(Tensor<2>, Option<&RowNorm>, &Products, Activation, &Products, Option<Dropout>) -> Tensor<2>;
 

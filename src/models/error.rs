@@ -37,6 +37,9 @@ pub enum ModelError {
         /// Each missing, unexpected or misshapen weight by name.
         problems: Vec<String>,
     },
+    /// Low-rank pairs have no place in it: the fact and the next move.
+    #[error("{0}")]
+    Adaptation(String),
 }
 
 impl ModelError {

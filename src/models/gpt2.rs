@@ -71,6 +71,7 @@ impl Product {
             weights: vec![self.weight.value()],
             biases: vec![self.bias.value()],
             orientation: Orientation::InputOutput,
+            pairs: vec![self.weight.low_rank()],
         }
     }
 

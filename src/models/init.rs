@@ -78,6 +78,12 @@ fn normals(seed: &Seed, count: usize, deviation: f32) -> Vec<f32> {
     numbers
 }
 
+/// Numbers within `±bound`, all alike.
+pub(super) fn uniforms(seed: &Seed, count: usize, bound: f32) -> Vec<f32> {
+    let mut rng = seed.rng();
+    (0..count).map(|_| rng.random_range(-bound..bound)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

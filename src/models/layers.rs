@@ -7,8 +7,8 @@ use super::init::{Source, Start};
 use super::{Encoded, Pass, Role, Weight};
 use crate::kernels::inference::Panels;
 use crate::kernels::{
-    Attending, Dropout, Heads, NormKind, Orientation, Products, RowNorm, by_head, linear, rotary,
-    scored_cached_attention, self_attention,
+    Attending, Dropout, Heads, NormKind, Orientation, Products, RowNorm, by_head, rotary, scored_cached_attention,
+    self_attention,
 };
 
 /// Something with weights, in the order of their declaration.
@@ -174,8 +174,7 @@ impl Linear {
     }
 
     pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let bias = self.bias.as_ref().map(Weight::value);
-        linear(x, self.weight.value(), bias, Orientation::OutputInput)
+        Self::products([self]).apply(x)
     }
 
     /// Several products of one input side by side, all with a bias or none, for inference.
@@ -221,6 +220,7 @@ impl Linear {
                 .filter_map(|layer| Some(layer.bias.as_ref()?.value()))
                 .collect(),
             orientation: Orientation::OutputInput,
+            pairs: layers.iter().map(|layer| layer.weight.low_rank()).collect(),
         }
     }
 }

@@ -23,6 +23,9 @@ mod init;
 mod inputs;
 mod layers;
 mod llama;
+mod lora;
+#[cfg(test)]
+mod lora_tests;
 pub mod memory;
 mod model;
 mod palm;
@@ -43,6 +46,7 @@ pub use hub::{Hub, HubError, HubModel};
 pub use import::Import;
 pub use inference::Inference;
 pub use inputs::{Inputs, Sources};
+pub use lora::Lora;
 pub use model::Model;
 pub use pass::Learning;
 pub use settings::ModelSettings;

@@ -17,8 +17,8 @@ use super::rnn::Rnn;
 use super::t5::T5;
 use super::transformer::Transformer;
 use super::{
-    Cache, Inference, Inputs, LanguageModel, Layout, Learning, ModelConfig, ModelError, Pass, Role, Sources, Weight,
-    WeightFile,
+    Cache, Inference, Inputs, LanguageModel, Layout, Learning, Lora, ModelConfig, ModelError, Pass, Role, Sources,
+    Weight, WeightFile,
 };
 use crate::device::{DeviceSpec, is_cpu};
 use crate::kernels::{AttentionMap, Orientation, inference, linear, linear_cross_entropy, watch_attention};
@@ -30,6 +30,8 @@ pub struct Model {
     config: ModelConfig,
     network: Box<dyn LanguageModel>,
     device: Device,
+    /// How its pairs are used, if it has any.
+    adaptation: Option<Lora>,
 }
 
 impl Model {
@@ -116,11 +118,13 @@ impl Model {
             config: config.clone(),
             network,
             device,
+            adaptation: None,
         }
     }
 
     /// Writes `config.json`, `model.safetensors` (f32) and `generation_config.json`; the tokenizer's
-    /// files are the caller's.
+    /// files are the caller's. Pairs are part of the weights beside which they stand, and are written alone as
+    /// well, in the folder `adapter` as Hugging Face's peft writes it.
     ///
     /// # Errors
     /// When a file cannot be written.
@@ -138,7 +142,11 @@ impl Model {
         config.insert("dtype".into(), json!("float32"));
         config.insert("torch_dtype".into(), json!("float32")); // the name before transformers 5
         write_json(&dir.join("config.json"), config)?;
-        write_json(&dir.join("generation_config.json"), self.config.generation_json())
+        write_json(&dir.join("generation_config.json"), self.config.generation_json())?;
+        match &self.adaptation {
+            Some(lora) => self.save_adapter(lora, dir),
+            None => Ok(()),
+        }
     }
 
     /// Its description.
@@ -159,6 +167,14 @@ impl Model {
             .sum()
     }
 
+    /// The number of the elements that are [learned](Self::learned).
+    pub fn learned_parameters(&self) -> usize {
+        self.learned()
+            .iter()
+            .map(|weight| weight.shape().iter().product::<usize>())
+            .sum()
+    }
+
     /// All weights, in an order that depends on the architecture alone.
     pub fn weights(&self) -> Vec<&Weight> {
         self.network.weights()
@@ -169,7 +185,22 @@ impl Model {
         self.network.weights_mut()
     }
 
-    /// The gradient of each weight after a backward pass, in the order of [`Self::weights`] and with
+    /// The weights that are learned: all of them, or the pairs of a model that was [adapted](Self::adapt).
+    pub fn learned(&self) -> Vec<&Weight> {
+        self.weights().into_iter().flat_map(Weight::learned).collect()
+    }
+
+    /// The same, to be changed in place.
+    pub fn learned_mut(&mut self) -> Vec<&mut Weight> {
+        self.weights_mut().into_iter().flat_map(Weight::learned_mut).collect()
+    }
+
+    /// Says how the pairs that its weights have are used.
+    pub(super) fn set_adaptation(&mut self, lora: Lora) {
+        self.adaptation = Some(lora);
+    }
+
+    /// The gradient of each weight that is learned after a backward pass, in the order of [`Self::learned`] and with
     /// a weight's in-memory shape (vectors are `[1, n]`); zeros where none flowed.
     pub fn gradients(&self, gradients: &mut Gradients) -> Vec<Tensor<2>> {
         let take = |weight: &Weight| {
@@ -178,7 +209,7 @@ impl Model {
                 .grad_remove(gradients)
                 .unwrap_or_else(|| value.without_autodiff().zeros_like())
         };
-        self.weights().into_iter().map(take).collect()
+        self.learned().into_iter().map(take).collect()
     }
 
     /// The logits after each token: `[batch, seq]` → `[batch, seq, vocab]`. Dropout acts when a seed

@@ -11,7 +11,7 @@ use crate::data::shared_for_tests;
 use crate::device::DeviceSpec;
 use crate::seed::Seed;
 
-fn cpu() -> Device {
+pub(super) fn cpu() -> Device {
     DeviceSpec::CPU.open().unwrap()
 }
 
@@ -82,7 +82,7 @@ fn variants() -> Vec<ModelSettings> {
     list
 }
 
-fn configs() -> Vec<ModelConfig> {
+pub(super) fn configs() -> Vec<ModelConfig> {
     let config = |settings: ModelSettings| {
         assert!(settings.validate().is_empty(), "{settings:?}");
         settings.config(61, SpecialIds::default())
@@ -91,7 +91,7 @@ fn configs() -> Vec<ModelConfig> {
 }
 
 /// Tokens with sources of different lengths where the model has an encoder.
-fn inputs(config: &ModelConfig, rows: &[Vec<i64>], device: &Device) -> Inputs {
+pub(super) fn inputs(config: &ModelConfig, rows: &[Vec<i64>], device: &Device) -> Inputs {
     let tokens = tensor(rows, device);
     if config.architecture().encodes() {
         let sources: Vec<Vec<i64>> = (0..rows.len())
@@ -107,7 +107,7 @@ fn integers(value: &Value) -> Vec<i64> {
     value.as_array().unwrap().iter().map(|x| x.as_i64().unwrap()).collect()
 }
 
-fn tensor(rows: &[Vec<i64>], device: &Device) -> Tensor<2, Int> {
+pub(super) fn tensor(rows: &[Vec<i64>], device: &Device) -> Tensor<2, Int> {
     let shape = [rows.len(), rows[0].len()];
     Tensor::from_data(TensorData::new(rows.concat(), shape), device)
 }
@@ -117,7 +117,7 @@ fn rows(value: &Value) -> Vec<Vec<i64>> {
 }
 
 /// Each row's labels one to the left: the target of a position is the next label.
-fn targets(labels: &[Vec<i64>]) -> Vec<Vec<i64>> {
+pub(super) fn targets(labels: &[Vec<i64>]) -> Vec<Vec<i64>> {
     let next = |row: &Vec<i64>| {
         let shifted = row[1..].iter().map(|label| if *label < 0 { -1 } else { *label });
         shifted.chain([-1]).collect()
@@ -125,11 +125,11 @@ fn targets(labels: &[Vec<i64>]) -> Vec<Vec<i64>> {
     labels.iter().map(next).collect()
 }
 
-fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+pub(super) fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_into_vec::<f32>().unwrap()
 }
 
-fn random_tokens(batch: usize, seq: usize, vocab: i64) -> Vec<Vec<i64>> {
+pub(super) fn random_tokens(batch: usize, seq: usize, vocab: i64) -> Vec<Vec<i64>> {
     let mut state = 7i64;
     let mut next = || {
         state = (state * 1_103_515_245 + 12_345) % 2_147_483_648;

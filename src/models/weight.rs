@@ -2,8 +2,11 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
+use self::pair::Pair;
 use super::files::Numbers;
 use crate::kernels::Orientation;
+
+mod pair;
 
 /// What a weight is for. It decides whether weight decay acts on it and along which axis a
 /// quantized form has one scale for each output.
@@ -40,6 +43,10 @@ pub struct Weight {
     value: Tensor<2>,
     /// Where its numbers are, if they were left in their file until [`Self::take`].
     later: Option<Numbers>,
+    /// Whether it collects no gradient while others do.
+    held_fast: bool,
+    /// What is learned in its place.
+    pair: Option<Box<Pair>>,
 }
 
 impl Weight {
@@ -66,6 +73,8 @@ impl Weight {
             role,
             value: Tensor::zeros([1, 1], device),
             later: None,
+            held_fast: false,
+            pair: None,
         }
     }
 
@@ -88,15 +97,15 @@ impl Weight {
         }
     }
 
-    /// Its value, `[rows, columns]` or `[1, n]`; while training, a leaf that collects a gradient.
+    /// Its value, `[rows, columns]` or `[1, n]`, without its pair; while training, a leaf that collects a
+    /// gradient unless it is held fast.
     pub fn value(&self) -> Tensor<2> {
         self.value.clone()
     }
 
-    /// Its values in row-major order.
+    /// Its values in row-major order, with what its pair adds to them.
     pub fn to_vec(&self) -> Vec<f32> {
-        self.value
-            .clone()
+        self.whole()
             .into_data()
             .try_into_vec::<f32>()
             .expect("weights are held as f32")
@@ -110,8 +119,12 @@ impl Weight {
         }
     }
 
-    /// Takes its values out, in row-major order; it is of no use afterwards.
+    /// Takes its values out, in row-major order, with what its pair adds to them; it is of no use
+    /// afterwards.
     pub(super) fn take(&mut self) -> Vec<f32> {
+        if self.pair.is_some() {
+            return self.to_vec();
+        }
         if let Some(numbers) = self.later.take() {
             return numbers.read();
         }
@@ -125,16 +138,10 @@ impl Weight {
 
     /// Replaces its value by one of the same dimensions, with or without autodiff.
     pub fn set(&mut self, value: Tensor<2>) {
-        self.value = if value.is_autodiff() {
-            value.detach().require_grad()
-        } else {
-            value
+        self.value = match value.is_autodiff() {
+            true => value.detach().set_require_grad(!self.held_fast),
+            false => value,
         };
-    }
-
-    /// Replaces its value by another tensor of its graph, or of another graph.
-    pub(super) fn stand_in(&mut self, value: Tensor<2>) {
-        self.value = value;
     }
 
     /// Takes the value out, without autodiff, until [`Self::give_back`]: nothing else holds it meanwhile,

@@ -176,6 +176,7 @@ impl Resolver<'_> {
     /// An instance as its reader sees it.
     fn input(&self, index: usize, part: Option<&str>) -> Input {
         let made = &self.drafts[index];
+        let inputs: Vec<Input> = made.inputs.iter().map(|(_, input)| input.clone()).collect();
         Input {
             text: part.map_or_else(|| made.name.clone(), |part| format!("{}.{part}", made.name)),
             instance: made.name.clone(),
@@ -184,6 +185,7 @@ impl Resolver<'_> {
             artifact: made.kind.output,
             part: part.map(str::to_owned),
             parts: made.parts().unwrap_or_default(),
+            architecture: made.work.as_ref().and_then(|work| work.architecture(&inputs)),
             axes: made.axes.clone(),
             path: std::path::PathBuf::new(),
             digest: None,

@@ -223,6 +223,7 @@ mod tests {
             artifact: ArtifactType::Model,
             part: part.map(str::to_owned),
             parts: Vec::new(),
+            architecture: None,
             axes: Vec::new(),
             path: std::path::PathBuf::new(),
             digest: None,

@@ -190,6 +190,7 @@ impl Experiment {
             artifact: last.artifact,
             part: None,
             parts: Vec::new(),
+            architecture: None,
             axes: last.axes.clone(),
             path: last.path.clone(),
             digest: Some(last.digest.clone()),

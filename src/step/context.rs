@@ -29,6 +29,9 @@ pub struct Input {
     pub part: Option<String>,
     /// All parts that the artifact has.
     pub parts: Vec<String>,
+    /// Of a model, its architecture as settings name it, where it is known before it is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
     /// The instance's matrix axes and values, in order.
     pub axes: Vec<(String, String)>,
     /// Where it is; empty while the file is only being checked. For a part that is a folder

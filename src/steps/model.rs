@@ -64,6 +64,12 @@ impl ImportModel {
     }
 }
 
+/// The description of a model in a folder, if it can be read.
+fn config_of(path: &FilePath) -> Option<ModelConfig> {
+    let import = Import::at(path.as_path()).ok()?;
+    ModelConfig::load(import.dir()).ok()
+}
+
 impl Step for ImportModel {
     fn outlook(&self, _prospects: &Prospects<'_>) -> Outlook {
         let Some(path) = &self.path else {
@@ -73,13 +79,17 @@ impl Step for ImportModel {
                 ..Outlook::default()
             };
         };
-        let config = Import::at(path.as_path()).and_then(|import| ModelConfig::load(import.dir()));
-        let config = config.ok();
+        let config = config_of(path);
         Outlook {
             vocabulary: config.as_ref().map(|config| config.vocab_size),
             model: config.map(|config| config.to_json()),
             ..Outlook::default()
         }
+    }
+
+    fn architecture(&self, _inputs: &[Input]) -> Option<String> {
+        let config = config_of(self.path.as_ref()?)?;
+        Some(config.architecture().name().into())
     }
 
     fn check(&self, _inputs: &[Input]) -> Vec<Problem> {

@@ -40,6 +40,7 @@ fn run(name: &str, with: &Value, inputs: &[(&str, &Path)], seed: u64) -> anyhow:
             artifact: ArtifactType::Dataset,
             part: None,
             parts: Vec::new(),
+            architecture: None,
             axes: Vec::new(),
             path: path.to_path_buf(),
             digest: None,

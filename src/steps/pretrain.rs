@@ -195,6 +195,10 @@ impl Step for Pretrain {
         }
     }
 
+    fn architecture(&self, _inputs: &[Input]) -> Option<String> {
+        Some(self.model.architecture.name().into())
+    }
+
     fn derived(&self) -> Vec<Derived> {
         let mut with = serde_json::json!({"data": self.data, "tokenizer": self.tokenizer});
         if let Some(fields) = &self.fields {

@@ -34,6 +34,10 @@ pub struct Quantize {
 }
 
 impl Step for Quantize {
+    fn architecture(&self, inputs: &[crate::step::Input]) -> Option<String> {
+        super::training::architecture(self.model.text(), inputs)
+    }
+
     fn check(&self, _inputs: &[crate::step::Input]) -> Vec<Problem> {
         match self.granularity {
             Some(_) if self.format != Format::Int8 => {

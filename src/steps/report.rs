@@ -217,6 +217,7 @@ mod tests {
             artifact: ArtifactType::Scores,
             part: None,
             parts: Vec::new(),
+            architecture: None,
             axes: vec![("model".into(), model.into()), ("shots".into(), shots.into())],
             path: Default::default(),
             digest: None,

@@ -81,6 +81,12 @@ pub(super) fn taking(model: &Model, tokenizer: &Tokenizer) -> Taking {
     }
 }
 
+/// The architecture of a model that is referred to, if it is known.
+pub(super) fn architecture(model: &str, inputs: &[Input]) -> Option<String> {
+    let input = inputs.iter().find(|input| input.text == model)?;
+    input.architecture.clone()
+}
+
 /// Whether a dataset has a split to learn from.
 pub(super) fn check_splits(data: &str, inputs: &[Input]) -> Option<Problem> {
     let input = inputs.iter().find(|input| input.text == data)?;

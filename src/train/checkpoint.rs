@@ -107,8 +107,8 @@ pub(super) fn save(
     std::fs::create_dir_all(&new).map_err(TrainError::io(&new))?;
 
     let tensors = new.join(TENSORS);
-    let mut views = views_of(model, "weights", model.weights().into_iter().map(Weight::value))?;
-    for (weight, moments) in model.weights().into_iter().zip(optimizer.state()?) {
+    let mut views = views_of(model, "weights", model.learned().into_iter().map(Weight::value))?;
+    for (weight, moments) in model.learned().into_iter().zip(optimizer.state()?) {
         for (what, values) in ["mean", "square"].into_iter().zip(moments) {
             let (shape, held) = (weight.shape(), Held::Values(values));
             views.push((format!("{what}/{}", weight.name()), Values { shape, held }));
@@ -209,7 +209,7 @@ fn read(place: &Path, model: &mut Model, optimizer: &mut AdamW) -> Result<Resume
             Ok(Tensor::<2>::from_data(TensorData::new(values, [rows, columns]), device))
         };
         model
-            .weights()
+            .learned()
             .into_iter()
             .map(tensor)
             .collect::<Result<Vec<_>, TrainError>>()
@@ -224,11 +224,11 @@ fn read(place: &Path, model: &mut Model, optimizer: &mut AdamW) -> Result<Resume
         .transpose()?;
     let moment = |weight: &Weight, what| get(what, weight.name(), weight.shape().iter().product());
     let moments = model
-        .weights()
+        .learned()
         .into_iter()
         .map(|weight| Ok([moment(weight, "mean")?, moment(weight, "square")?]))
         .collect::<Result<Vec<_>, TrainError>>()?;
-    for (weight, value) in model.weights_mut().into_iter().zip(weights) {
+    for (weight, value) in model.learned_mut().into_iter().zip(weights) {
         weight.set(value);
     }
     optimizer.restore(state.progress.update, moments);
@@ -254,7 +254,7 @@ fn views_of(
         let shape = weight.shape();
         Ok((format!("{what}/{}", weight.name()), Values { shape, held }))
     };
-    model.weights().into_iter().zip(tensors).map(view).collect()
+    model.learned().into_iter().zip(tensors).map(view).collect()
 }
 
 /// Checkpoints, oldest first.

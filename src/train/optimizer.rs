@@ -75,11 +75,11 @@ impl AdamW {
             beta2: settings.beta2,
             weight_decay: settings.weight_decay,
             updates: 0,
-            moments: model.weights().into_iter().map(fresh).collect(),
+            moments: model.learned().into_iter().map(fresh).collect(),
         }
     }
 
-    /// One update of all weights at a learning rate; gradients are multiplied by `scale` first
+    /// One update of all weights that are learned at a learning rate; gradients are multiplied by `scale` first
     /// (clipping). Weight decay acts on matrices and embeddings only.
     ///
     /// # Errors
@@ -101,7 +101,7 @@ impl AdamW {
         match gradients {
             Gradients::Host(gradients) => self.update_on_host(model, &gradients, factors),
             Gradients::Device(gradients) => {
-                let weights = model.weights_mut().into_iter().zip(&mut self.moments);
+                let weights = model.learned_mut().into_iter().zip(&mut self.moments);
                 for ((weight, moments), gradient) in weights.zip(gradients) {
                     let Moments::Device { mean, square } = moments else {
                         unreachable!("all of a training is in one place")
@@ -121,7 +121,7 @@ impl AdamW {
         gradients: &[Vec<f32>],
         factors: impl Fn(bool) -> Factors,
     ) -> Result<(), TrainError> {
-        let mut weights = model.weights_mut();
+        let mut weights = model.learned_mut();
         let mut lent = Vec::with_capacity(weights.len());
         for weight in &mut weights {
             let tensor = weight.lend();

@@ -21,6 +21,9 @@ pub struct Summary {
     pub tokens: u64,
     /// Numbers in the model's weights.
     pub parameters: u64,
+    /// Numbers that were learned, where they are not those: with `method: lora`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learned_parameters: Option<u64>,
     /// The mean training loss since the line of metrics before the last.
     pub train_loss: f64,
     /// Before the first update; null without a validation split, like the following.
@@ -101,12 +104,14 @@ impl Progress {
     }
 
     /// The summary at the end.
-    pub fn summary(&self, parameters: u64) -> Summary {
+    pub fn summary(&self, model: &Model) -> Summary {
+        let (parameters, learned) = (model.parameters() as u64, model.learned_parameters() as u64);
         Summary {
             version: 1,
             updates: self.update,
             tokens: self.tokens,
             parameters,
+            learned_parameters: (learned != parameters).then_some(learned),
             train_loss: self.train_loss,
             initial_validation_loss: self.initial_validation,
             best_validation_loss: self.best.map(|(_, loss)| loss),
@@ -153,7 +158,7 @@ impl Outcome {
 }
 
 fn put(model: &mut Model, weights: &[Tensor<2>]) {
-    for (weight, value) in model.weights_mut().into_iter().zip(weights) {
+    for (weight, value) in model.learned_mut().into_iter().zip(weights) {
         weight.set(value.clone());
     }
 }

@@ -269,7 +269,7 @@ impl Training<'_> {
         track(&mut self.task.model, false);
         let last = weights_of(&self.task.model);
         Outcome {
-            summary: self.progress.summary(self.task.model.parameters() as u64),
+            summary: self.progress.summary(&self.task.model),
             model: self.task.model,
             best: self.best.unwrap_or_else(|| last.clone()),
             last,
@@ -297,12 +297,11 @@ fn precision_is_had(task: &Task<'_>) -> Result<(), TrainError> {
 /// Lets a model's weights collect gradients, or compute without remembering how.
 fn track(model: &mut Model, gradients: bool) {
     for weight in model.weights_mut() {
-        let value = weight.value().without_autodiff();
-        weight.set(if gradients { value.autodiff() } else { value });
+        weight.track(gradients);
     }
 }
 
-/// The weights of a model without autodiff, shared with it.
+/// The weights of a model that are learned, without autodiff, shared with it.
 fn weights_of(model: &Model) -> Vec<Tensor<2>> {
-    model.weights().into_iter().map(Weight::value).collect()
+    model.learned().into_iter().map(Weight::value).collect()
 }

@@ -29,7 +29,8 @@ pub struct TrainSettings {
     #[serde(default = "one")]
     #[schemars(range(min = 1))]
     pub accumulate: usize,
-    /// The highest learning rate. Default: 1e-3 in pretrain, 1e-4 in finetune.
+    /// The highest learning rate. Default: 1e-3 in pretrain and in finetune with `lora`, 1e-4 in finetune
+    /// without.
     #[schemars(range(max = 1), extend("exclusiveMinimum" = 0))]
     pub learning_rate: Option<f64>,
     /// Where the cosine schedule ends. Default: a tenth of the learning rate.

@@ -110,6 +110,7 @@ pub fn bases(kind: &str) -> Vec<Value> {
         "finetune" => vec![
             json!({"model": "base", "data": "rows", "template": "prompt.jinja", "train": {"updates": 50, "batch_size": 4, "warmup": 2}}),
             json!({"model": "base", "data": "rows", "template": "prompt.jinja", "train": {"epochs": 2, "batch_tokens": 512, "learning_rate": 0.1}}),
+            json!({"model": "base", "data": "rows", "template": "prompt.jinja", "lora": {"targets": ["q_proj"]}, "train": {"epochs": 2}}),
         ],
         "quantize" => vec![json!({"model": "base", "format": "int8"})],
         "generate" => vec![

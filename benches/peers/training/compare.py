@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-UPDATES = {"nanogpt-cpu": 100, "nanogpt-10m": 6, "vocab-4096": 30, "llama-15m": 4, "t5": 10}
+UPDATES = {"nanogpt-cpu": 100, "nanogpt-10m": 6, "vocab-4096": 30, "llama-15m": 4, "llama-15m-lora": 6, "t5": 10}
 
 
 def run(command):

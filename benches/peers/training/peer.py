@@ -19,6 +19,7 @@ CONFIGURATIONS = {
     "nanogpt-10m": ("gpt2", 6, 6, 384, 256, 65, 8),
     "vocab-4096": ("gpt2", 4, 4, 128, 128, 4096, 16),
     "llama-15m": ("llama", 6, 6, 288, 256, 32000, 4),
+    "llama-15m-lora": ("llama", 6, 6, 288, 256, 32000, 4),
     "t5": ("t5", 4, 4, 256, 32, 4096, 16),
 }
 SOURCE = 128  # tokens that the encoder of "t5" reads
@@ -175,6 +176,45 @@ class T5(nn.Module):
         return F.cross_entropy(self.output(self.norm2(x)).flatten(0, 1), targets.flatten())
 
 
+class LowRank(nn.Module):
+    """LoRA as peft computes it: a frozen product, and beside it one through a low rank (alpha / rank = 2)."""
+
+    def __init__(self, base, rank=8, alpha=16):
+        super().__init__()
+        self.base, self.scale = base, alpha / rank
+        self.down = nn.Linear(base.in_features, rank, bias=False)
+        self.up = nn.Linear(rank, base.out_features, bias=False)
+        nn.init.kaiming_uniform_(self.down.weight, a=math.sqrt(5))
+        nn.init.zeros_(self.up.weight)
+
+    def forward(self, x):
+        return self.base(x) + self.up(self.down(x)) * self.scale
+
+
+class Split(nn.Module):
+    """Products side by side of one input, each with a pair of its own, as transformers' Llama has them."""
+
+    def __init__(self, whole, parts):
+        super().__init__()
+        outputs = whole.out_features // parts
+        self.parts = nn.ModuleList()
+        for rows in whole.weight.detach().split(outputs):
+            part = nn.Linear(whole.in_features, outputs, bias=False)
+            part.weight = nn.Parameter(rows.clone(), requires_grad=False)
+            self.parts.append(LowRank(part))
+
+    def forward(self, x):
+        return torch.cat([part(x) for part in self.parts], dim=-1)
+
+
+def adapt(model):
+    """Freezes a model and puts a pair beside every matrix of its blocks."""
+    model.requires_grad_(False)
+    for block in model.blocks:
+        block.qkv, block.gate_up = Split(block.qkv, 3), Split(block.gate_up, 2)
+        block.outer, block.down = LowRank(block.outer), LowRank(block.down)
+
+
 def main():
     name, updates, mode, precision = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
     architecture, layers, heads, width, length, vocabulary, sequences = CONFIGURATIONS[name]
@@ -184,9 +224,13 @@ def main():
     for parameter in model.parameters():
         if parameter.dim() > 1:
             nn.init.normal_(parameter, 0.0, 0.02)
+    parameters = sum(p.numel() for p in model.parameters())
+    if name.endswith("-lora"):
+        adapt(model)
+    learned = [p for p in model.parameters() if p.requires_grad]
     groups = [
-        {"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": 0.1},
-        {"params": [p for p in model.parameters() if p.dim() < 2], "weight_decay": 0.0},
+        {"params": [p for p in learned if p.dim() > 1], "weight_decay": 0.1},
+        {"params": [p for p in learned if p.dim() < 2], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.95), fused=True)
     step = torch.compile(model) if mode == "compile" else model
@@ -203,14 +247,15 @@ def main():
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
             loss = step(*inputs)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(learned, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         loss.item()
     seconds = time.perf_counter() - start
     print(json.dumps({
         "name": name,
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": parameters,
+        "learned": sum(p.numel() for p in learned),
         "tokens_per_second": counted * updates / seconds,
         "milliseconds": 1e3 * seconds / updates,
         "loss": loss.item(),

@@ -81,6 +81,7 @@ impl Sandbox {
                         artifact: instances[from].kind.output,
                         part: part.map(str::to_owned),
                         parts: vec!["all".into()],
+                        architecture: None,
                         axes: Vec::new(),
                         path: PathBuf::new(),
                         digest: None,

@@ -117,7 +117,7 @@ impl<const N: usize, O: FusedMany> Fused<N> for Counted<O> {
     }
 }
 
-/// Runs a fused operation of up to twelve inputs.
+/// Runs a fused operation of up to twenty inputs.
 pub(super) fn run_many<O: FusedMany>(operation: O, inputs: Vec<Tensor<2>>) -> Tensor<2> {
     macro_rules! by_count {
         ($($count:literal)*) => {
@@ -130,7 +130,7 @@ pub(super) fn run_many<O: FusedMany>(operation: O, inputs: Vec<Tensor<2>>) -> Te
             }
         };
     }
-    by_count!(1 2 3 4 5 6 7 8 9 10 11 12)
+    by_count!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20)
 }
 
 /// An operation on the time line, under its file's and its type's name.

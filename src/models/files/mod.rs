@@ -10,4 +10,5 @@ mod zip;
 
 pub(super) use loaded::{Loaded, Numbers};
 pub use weight_file::WeightFile;
+pub(super) use write::write_tensors;
 pub use write::write_weights;

@@ -12,9 +12,19 @@ use crate::models::ModelError;
 /// # Errors
 /// When a tensor's bytes do not fit its shape, or the file cannot be written.
 pub fn write_weights(dir: &Path, tensors: &[(String, Dtype, Vec<usize>, Vec<u8>)]) -> Result<(), ModelError> {
-    let path = dir.join("model.safetensors");
+    write_tensors(&dir.join("model.safetensors"), tensors)
+}
+
+/// The same to a file of any name.
+///
+/// # Errors
+/// As [`write_weights`].
+pub(in crate::models) fn write_tensors(
+    path: &Path,
+    tensors: &[(String, Dtype, Vec<usize>, Vec<u8>)],
+) -> Result<(), ModelError> {
     let error = |message: String| ModelError::Format {
-        path: path.clone(),
+        path: path.to_owned(),
         message,
     };
     let views = tensors
@@ -28,5 +38,5 @@ pub fn write_weights(dir: &Path, tensors: &[(String, Dtype, Vec<usize>, Vec<u8>)
     // transformers asks for the framework that the shapes are of
     let metadata = [("format".to_owned(), "pt".to_owned())].into();
     let bytes = safetensors::serialize(views, Some(metadata)).map_err(|problem| error(problem.to_string()))?;
-    std::fs::write(&path, bytes).map_err(ModelError::file(&path))
+    std::fs::write(path, bytes).map_err(ModelError::file(path))
 }

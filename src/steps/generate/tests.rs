@@ -24,6 +24,7 @@ fn input(text: &str, artifact: ArtifactType, path: &Path) -> (String, Input) {
         artifact,
         part: None,
         parts: Vec::new(),
+        architecture: None,
         axes: Vec::new(),
         path: path.into(),
         digest: None,

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::{context, counting, model, settings, tokenizer};
+use crate::models::{Lora, Model};
 use crate::seed::Seed;
 use crate::train::evaluation::{self, Evaluation, Split};
 use crate::train::examples::Overlong;
@@ -16,9 +17,12 @@ const UPDATES: u64 = 9;
 
 /// Trains in `folder` (again, from its checkpoints) and gives the artifact's files.
 fn train(folder: &Path, stop_after: Option<u64>) -> Result<Vec<(String, Vec<u8>)>, TrainError> {
+    train_model(model("llama", 0.2), folder, stop_after)
+}
+
+fn train_model(model: Model, folder: &Path, stop_after: Option<u64>) -> Result<Vec<(String, Vec<u8>)>, TrainError> {
     let context = context(folder, stop_after);
     let tokens = counting(&folder.join("tokens"), 300);
-    let model = model("llama", 0.2);
     let settings = settings(json!({
         "updates": UPDATES, "batch_size": 2, "accumulate": 2, "learning_rate": 1e-2, "evaluate_every": 2,
         "checkpoint_every": 4,
@@ -34,7 +38,8 @@ fn train(folder: &Path, stop_after: Option<u64>) -> Result<Vec<(String, Vec<u8>)
     })?;
     outcome.write(&context.out, &tokenizer(folder))?;
     let mut files = Vec::new();
-    for folder in [context.out.clone(), context.out.join("last")] {
+    let folders = ["", "last", "adapter", "last/adapter"].map(|folder| context.out.join(folder));
+    for folder in folders.into_iter().filter(|folder| folder.exists()) {
         for entry in std::fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_file() {
@@ -45,6 +50,47 @@ fn train(folder: &Path, stop_after: Option<u64>) -> Result<Vec<(String, Vec<u8>)
     }
     files.sort();
     Ok(files)
+}
+
+/// The same of low-rank pairs.
+fn train_pairs(folder: &Path, stop_after: Option<u64>) -> Result<Vec<(String, Vec<u8>)>, TrainError> {
+    let mut model = model("llama", 0.2);
+    model.adapt(&Lora::default(), Seed::root(5)).unwrap();
+    train_model(model, folder, stop_after)
+}
+
+#[test]
+fn pairs_go_on_to_the_same_bytes_on_any_number_of_threads() {
+    let whole = train_pairs(tempfile::tempdir().unwrap().path(), None).unwrap();
+    let names: Vec<_> = whole.iter().map(|(name, _)| name.replace('\\', "/")).collect();
+    for name in [
+        "adapter/adapter_config.json",
+        "last/adapter/adapter_model.safetensors",
+        "last/model.safetensors",
+    ] {
+        assert!(
+            names.iter().any(|found| found == name),
+            "{name} is missing from {names:?}"
+        );
+    }
+    for stop_after in [1, 6] {
+        let folder = tempfile::tempdir().unwrap();
+        let stopped = train_pairs(folder.path(), Some(stop_after)).err().unwrap();
+        assert!(matches!(stopped, TrainError::Interrupted(_)), "{stopped}");
+        assert_same(&whole, &train_pairs(folder.path(), None).unwrap());
+        let events = std::fs::read_to_string(folder.path().join("events")).unwrap();
+        let told = format!("going on after update {stop_after}");
+        assert!(events.contains(&told), "{events}");
+    }
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+    let threads = pool.install(|| train_pairs(tempfile::tempdir().unwrap().path(), None).unwrap());
+    assert_same(&whole, &threads);
+    // what is not learned is not in a checkpoint, and what is learned learns
+    assert_ne!(whole, uninterrupted());
+    let summary = whole.iter().find(|(name, _)| name == "training.json").unwrap();
+    let summary: serde_json::Value = serde_json::from_slice(&summary.1).unwrap();
+    assert!(summary["learned_parameters"].as_u64() < summary["parameters"].as_u64());
+    assert!(summary["best_validation_loss"].as_f64() < summary["initial_validation_loss"].as_f64());
 }
 
 fn uninterrupted() -> Vec<(String, Vec<u8>)> {
