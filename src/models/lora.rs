@@ -8,11 +8,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use self::matrices::{sides, times};
 use super::files::write_tensors;
 use super::model::write_json;
-use super::{Architecture, Model, ModelError, Role, Weight};
+use super::{Architecture, Model, ModelConfig, ModelError, Role, Weight};
 use crate::seed::Seed;
 use crate::step::Key;
+
+mod matrices;
+
+pub(super) use self::matrices::matrices;
 
 /// How pairs of small matrices are learned in the place of weights.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -20,7 +25,7 @@ use crate::step::Key;
 pub struct Lora {
     /// The rank of what is added to a weight: the number of rows of the pair's first matrix, and of columns
     /// of its second. peft's `r`.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 4096))]
     pub rank: usize,
     /// What is added is multiplied by `alpha / rank`. peft's `lora_alpha`.
     #[schemars(extend("exclusiveMinimum" = 0))]
@@ -43,59 +48,6 @@ impl Default for Lora {
 
 /// The folder of a model with its pairs alone.
 const FOLDER: &str = "adapter";
-
-/// The matrices of an architecture's blocks by the end of their names: those of attention, and those of the
-/// MLP.
-pub(super) fn matrices(architecture: Architecture) -> [&'static [&'static str]; 2] {
-    match architecture {
-        Architecture::Gpt2 => [&["attn.c_attn", "attn.c_proj"], &["mlp.c_fc", "mlp.c_proj"]],
-        Architecture::Llama | Architecture::Palm => [
-            &[
-                "self_attn.q_proj",
-                "self_attn.k_proj",
-                "self_attn.v_proj",
-                "self_attn.o_proj",
-            ],
-            &["mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"],
-        ],
-        Architecture::Falcon => [
-            &["self_attention.query_key_value", "self_attention.dense"],
-            &["mlp.dense_h_to_4h", "mlp.dense_4h_to_h"],
-        ],
-        Architecture::T5 => [
-            &[
-                "SelfAttention.q",
-                "SelfAttention.k",
-                "SelfAttention.v",
-                "SelfAttention.o",
-                "EncDecAttention.q",
-                "EncDecAttention.k",
-                "EncDecAttention.v",
-                "EncDecAttention.o",
-            ],
-            &[
-                "DenseReluDense.wi",
-                "DenseReluDense.wi_0",
-                "DenseReluDense.wi_1",
-                "DenseReluDense.wo",
-            ],
-        ],
-        Architecture::Transformer => [
-            &[
-                "self_attn.q_proj",
-                "self_attn.k_proj",
-                "self_attn.v_proj",
-                "self_attn.out_proj",
-                "encoder_attn.q_proj",
-                "encoder_attn.k_proj",
-                "encoder_attn.v_proj",
-                "encoder_attn.out_proj",
-            ],
-            &["fc1", "fc2"],
-        ],
-        Architecture::Rnn => [&[], &[]],
-    }
-}
 
 /// Whether a name ends in another, whole or from a dot on.
 pub(super) fn ends(name: &str, end: &str) -> bool {
@@ -172,6 +124,19 @@ impl Lora {
             key.set("alpha", alpha);
             key.set("targets", targets);
         });
+    }
+
+    /// The numbers of all pairs of a model: what is learned of it.
+    pub fn parameters(&self, config: &ModelConfig) -> u64 {
+        let architecture = config.architecture();
+        let names = matrices(architecture).concat().into_iter();
+        let adapted = names.filter(|matrix| self.targets.iter().any(|target| means(target, architecture, matrix)));
+        let numbers = adapted.map(|matrix| {
+            let [inputs, outputs] = sides(config, matrix);
+            let each = (self.rank as u64).saturating_mul((inputs + outputs) as u64);
+            each.saturating_mul(times(config, matrix) as u64)
+        });
+        numbers.fold(0, u64::saturating_add)
     }
 
     fn scale(&self) -> f32 {

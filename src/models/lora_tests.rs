@@ -97,6 +97,12 @@ fn new_pairs_change_no_bit_of_what_a_model_computes() {
             config.architecture()
         );
         assert!(model.learned_parameters() < model.parameters());
+        assert_eq!(
+            Lora::default().parameters(&config),
+            model.learned_parameters() as u64,
+            "{:?}",
+            config.layout
+        );
     }
 }
 

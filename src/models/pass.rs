@@ -148,8 +148,8 @@ where
     R: Fn(&B, Vec<Tensor<2>>) -> Tensor<2> + Clone + Send + Sync + 'static,
 {
     fn weights(&self) -> Vec<Tensor<2>> {
-        let all = self.block.weights().into_iter().flat_map(Weight::with_pair);
-        all.map(Weight::value).collect()
+        let weights = self.block.weights().into_iter().flat_map(Weight::with_pair);
+        weights.map(Weight::value).collect()
     }
 
     fn with_weights(mut self, weights: Vec<Tensor<2>>) -> Self {

@@ -144,6 +144,14 @@ impl Weight {
         };
     }
 
+    /// Replaces its value, and those of its pair, by other tensors of their graph or of another one.
+    pub(super) fn stand_in(&mut self, values: &mut impl Iterator<Item = Tensor<2>>) {
+        self.value = values.next().expect("a value for each weight");
+        if let Some(pair) = &mut self.pair {
+            pair.stand_in(values);
+        }
+    }
+
     /// Takes the value out, without autodiff, until [`Self::give_back`]: nothing else holds it meanwhile,
     /// so that an operation may work in its buffer.
     pub fn lend(&mut self) -> Tensor<2> {

@@ -42,7 +42,7 @@ struct Values<'a> {
 /// room of one weight and not of all.
 enum Held<'a> {
     /// On the host.
-    Tensor(Tensor<2>),
+    Tensor(Box<Tensor<2>>),
     /// In the optimizer, or read from a device.
     Values(Cow<'a, [f32]>),
 }
@@ -61,7 +61,8 @@ impl View for Values<'_> {
         match &self.held {
             Held::Values(values) => bytes(values).into(),
             Held::Tensor(tensor) => {
-                let values = values("a weight", tensor.clone()).expect("the host hands out its tensors' values");
+                let values =
+                    values("a weight", tensor.as_ref().clone()).expect("the host hands out its tensors' values");
                 bytes(&values).into()
             }
         }
@@ -248,7 +249,7 @@ fn views_of(
     let view = |(weight, tensor): (&Weight, Tensor<2>)| {
         let tensor = tensor.without_autodiff();
         let held = match on_host {
-            true => Held::Tensor(tensor),
+            true => Held::Tensor(Box::new(tensor)),
             false => Held::Values(values("a weight", tensor)?.into()),
         };
         let shape = weight.shape();

@@ -18,6 +18,13 @@ pub(super) struct Pair {
     scale: f32,
 }
 
+impl Pair {
+    pub(super) fn stand_in(&mut self, values: &mut impl Iterator<Item = Tensor<2>>) {
+        self.down.stand_in(values);
+        self.up.stand_in(values);
+    }
+}
+
 impl Weight {
     /// Collects no gradient any more.
     pub(in crate::models) fn hold_fast(&mut self) {
@@ -60,16 +67,6 @@ impl Weight {
     pub(in crate::models) fn with_pair(&self) -> Vec<&Self> {
         let pair = self.pair.iter().flat_map(|pair| [&pair.down, &pair.up]);
         std::iter::once(self).chain(pair).collect()
-    }
-
-    /// Replaces the values of [`Self::with_pair`] by others of their graph, or of another graph.
-    pub(in crate::models) fn stand_in(&mut self, values: &mut impl Iterator<Item = Tensor<2>>) {
-        let mut next = || values.next().expect("a value for each");
-        self.value = next();
-        if let Some(pair) = &mut self.pair {
-            pair.down.value = next();
-            pair.up.value = next();
-        }
     }
 
     /// What is learned of it: itself, its pair, or nothing.
