@@ -3,7 +3,8 @@
 //! `cargo bench --bench training -- NAME UPDATES [SETTINGS]` trains the configuration `NAME` on random
 //! tokens through the same loop as a pipeline does and prints tokens a second and the peak of
 //! resident memory, beside the peak that `fragua plan --memory` foretells. `SETTINGS` is JSON for what
-//! a pipeline has under `train:`: `'{"gradient_checkpointing": true}'`. `benches/peers/training/compare.py` runs it in turn with PyTorch.
+//! a pipeline has under `train:`: `'{"gradient_checkpointing": true}'`. `benches/peers/training/compare.py`
+//! runs it in turn with PyTorch, `benches/peers/training/precisions.py` in turn in both precisions.
 #![expect(clippy::unwrap_used, reason = "a benchmark ends at what it did not expect")]
 
 use std::sync::atomic::AtomicBool;

@@ -4,7 +4,8 @@ use burn::tensor::{Int, Tensor};
 use rayon::prelude::*;
 
 use super::flex::{
-    self, Array, Fused, Matrix, Panels, Right, Target, buffer, exp, largest, product, product_with, sum, vectorized,
+    self, Array, Fused, Matrix, Panels, Precision, Right, Target, buffer, exp, largest, product_in, product_with, sum,
+    vectorized,
 };
 use super::{Orientation, linear};
 
@@ -25,11 +26,11 @@ pub fn linear_cross_entropy(hidden: Tensor<2>, table: Tensor<2>, targets: Tensor
     if flex::applies(&hidden) {
         let data = targets.into_data();
         let targets = data.iter::<i64>().map(|target| usize::try_from(target).ok()).collect();
-        let learns_table = table.is_tracked();
         let loss = Loss {
             targets,
             smoothing,
-            learns_table,
+            learns_table: table.is_tracked(),
+            precision: Precision::now(),
         };
         flex::run(loss, [hidden, table])
     } else {
@@ -74,6 +75,8 @@ struct Loss {
     smoothing: f32,
     /// Whether the table's gradient is wanted, should anything's be.
     learns_table: bool,
+    /// Of the products.
+    precision: Precision,
 }
 
 /// Logits that are there at once, but for a very large vocabulary.
@@ -106,7 +109,10 @@ impl Fused<2> for Loss {
             false => (Vec::new(), Vec::new()),
         };
         let by_row = Matrix::rows(table.values(), width);
-        let panels = Panels::of(&[(by_row.transposed(), vocab)], width);
+        let panels = Panels::of(self.precision, &[(by_row.transposed(), vocab)], width);
+        // f32 reads the table as it lies going backward
+        let turned = (tracked && self.precision != Precision::F32)
+            .then(|| Panels::of(self.precision, &[(by_row, width)], vocab));
         let mut target = Target::Replace;
         for start in (0..rows).step_by(at_once) {
             let end = (start + at_once).min(rows);
@@ -124,10 +130,11 @@ impl Fused<2> for Loss {
                 let dlogits = Matrix::rows(logits, vocab);
                 let dhidden = &mut dhidden[start * width..end * width];
                 let shape = [count, width, vocab];
-                product_with(dhidden, shape, dlogits, Right::Rows(by_row), Target::Replace);
+                let through = turned.as_ref().map_or(Right::Rows(by_row), Panels::right);
+                product_with(dhidden, shape, dlogits, through, Target::Replace);
                 if self.learns_table {
                     let shape = [vocab, width, count];
-                    product(&mut dtable, shape, dlogits.transposed(), hidden, target);
+                    product_in(self.precision, &mut dtable, shape, dlogits.transposed(), hidden, target);
                     target = Target::Add;
                 }
             }

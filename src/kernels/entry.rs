@@ -2,11 +2,10 @@
 //! in (a norm and the products that read it) and the gradients of both.
 
 use super::Orientation;
-use super::flex::{
-    Array, Block, Matrix, Panels, Plus, Right, Shared, Target, buffer, multiply, transposed_product_into,
-};
+use super::flex::{Array, Block, Matrix, Panels, Plus, Precision, Right, Shared, Target, multiply};
 use super::low_rank::Pair;
 use super::norm::{Kind, gradient_rows, norm_rows};
+use super::summands::{Summands, weight_gradient};
 
 /// Rows that one thread takes through several operations: fixed, because sums of gradients over rows
 /// are made chunk by chunk.
@@ -20,6 +19,8 @@ pub(super) struct Entry {
     /// Products side by side.
     pub(super) parts: usize,
     pub(super) biased: bool,
+    /// In which the products are computed.
+    pub(super) precision: Precision,
     /// Of the pairs that are learned beside weights, where there are any.
     pub(super) scales: [Option<f32>; 3],
 }
@@ -56,30 +57,6 @@ pub(super) fn sides(weight: &Array, orientation: Orientation) -> [usize; 2] {
     }
 }
 
-/// A weight's gradient from the inputs and the gradients of the outputs.
-pub(super) fn weight_gradient(
-    weight: &Array,
-    orientation: Orientation,
-    rows: usize,
-    x: Matrix<'_>,
-    dy: Matrix<'_>,
-) -> Array {
-    let [inputs, outputs] = sides(weight, orientation);
-    let mut out = buffer(inputs * outputs);
-    let (shape, a, b) = match orientation {
-        Orientation::InputOutput => ([inputs, outputs, rows], x, dy),
-        Orientation::OutputInput => ([outputs, inputs, rows], dy, x),
-    };
-    let whole = Block {
-        buffer: Shared::new(&mut out),
-        start: 0,
-        stride: shape[1],
-    };
-    // SAFETY: the only use of the buffer.
-    unsafe { transposed_product_into(whole, shape, a.transposed(), b, Target::Replace) };
-    Array::new(out, weight.dims())
-}
-
 /// A product of a chunk, on this thread.
 pub(super) fn chunk_product(
     out: &mut [f32],
@@ -105,6 +82,15 @@ impl Entry {
         let norm = self.norm.map_or(0, |norm| 1 + usize::from(norm.biased()));
         let pairs = self.scales.iter().flatten().count();
         norm + self.parts * (1 + usize::from(self.biased)) + 2 * pairs
+    }
+
+    /// The precision of what gradients are sums over, with or without a pair beside the weight out: pairs
+    /// are learned from rows in f32, whose products with their few columns are cheap.
+    pub(super) fn summed(&self, outer_scale: Option<f32>) -> Precision {
+        match self.scales.iter().chain([&outer_scale]).any(Option::is_some) {
+            true => Precision::F32,
+            false => self.precision,
+        }
     }
 
     /// Takes the weights out of an operation's inputs: the norm's, the products', the biases, the pairs.
@@ -212,11 +198,11 @@ impl Entry {
         weights: &EntryWeights,
         shares: &[f32],
         rows: usize,
-        normal: &[f32],
-        dy: &[f32],
+        normal: &Summands<'_>,
+        dy: &Summands<'_>,
         wanted: &[bool],
     ) -> Vec<Option<Array>> {
-        let (width, outputs) = (weights.width(), weights.outputs());
+        let width = weights.width();
         let vector = |values: &[f32]| Some(Array::new(values.to_vec(), [1, values.len()]));
         let mut list = Vec::with_capacity(self.count());
         let (norm, mut biases) = shares.split_at(if self.norm.is_some() { 2 * width } else { 0 });
@@ -226,15 +212,11 @@ impl Entry {
                 list.push(vector(&norm[width..]));
             }
         }
-        let mut start = 0;
         let first = list.len();
-        for weight in &weights.weights {
-            let gradient = wanted[list.len()].then(|| {
-                let dy = Matrix::rows(&dy[start..], outputs);
-                weight_gradient(weight, self.orientation, rows, Matrix::rows(normal, width), dy)
-            });
+        for (part, weight) in weights.weights.iter().enumerate() {
+            let gradient = wanted[list.len()]
+                .then(|| weight_gradient(weight, self.orientation, rows, normal.part(0), dy.part(part)));
             list.push(gradient);
-            start += sides(weight, self.orientation)[1];
         }
         if self.biased {
             for part in first..first + self.parts {
@@ -244,14 +226,12 @@ impl Entry {
                 biases = rest;
             }
         }
-        let mut start = 0;
-        for (weight, pair) in weights.weights.iter().zip(&weights.pairs) {
+        for (part, pair) in weights.pairs.iter().enumerate() {
             if let Some(pair) = pair {
                 let wanted = [wanted[list.len()], wanted[list.len() + 1]];
-                let dy = Matrix::rows(&dy[start..], outputs);
-                list.extend(pair.gradients(rows, Matrix::rows(normal, width), dy, wanted));
+                let (normal, dy) = (normal.part(0).in_f32(), dy.part(part).in_f32());
+                list.extend(pair.gradients(rows, normal, dy, wanted));
             }
-            start += sides(weight, self.orientation)[1];
         }
         list
     }
@@ -263,12 +243,15 @@ impl EntryWeights {
         sides(&self.weights[0], self.orientation)[0]
     }
 
+    /// Elements of a row that comes out of each product.
+    pub(super) fn columns(&self) -> Vec<usize> {
+        let sides = self.weights.iter().map(|weight| sides(weight, self.orientation));
+        sides.map(|[_, outputs]| outputs).collect()
+    }
+
     /// Elements of a row that comes out of all products.
     pub(super) fn outputs(&self) -> usize {
-        self.weights
-            .iter()
-            .map(|weight| sides(weight, self.orientation)[1])
-            .sum()
+        self.columns().iter().sum()
     }
 
     pub(super) fn bias(&self) -> Option<&[f32]> {
@@ -284,28 +267,32 @@ impl EntryWeights {
     }
 
     /// All products as one right factor.
-    pub(super) fn panels(&self) -> Panels {
+    pub(super) fn panels(&self, precision: Precision) -> Panels {
         let merged = self.merged();
         let parts: Vec<_> = merged
             .iter()
             .map(|weight| (factor(weight, self.orientation), sides(weight, self.orientation)[1]))
             .collect();
-        Panels::of(&parts, self.width())
+        Panels::of(precision, &parts, self.width())
     }
 
     /// Each product's factor for going backward.
-    pub(super) fn turned_panels(&self) -> Vec<Panels> {
+    pub(super) fn turned_panels(&self, precision: Precision) -> Vec<Panels> {
         self.merged()
             .iter()
-            .map(|weight| turned_panels(weight, self.orientation))
+            .map(|weight| turned_panels(precision, weight, self.orientation))
             .collect()
     }
 }
 
 /// A product's factor for going backward, `[out, in]`.
-pub(super) fn turned_panels(weight: &Array, orientation: Orientation) -> Panels {
+pub(super) fn turned_panels(precision: Precision, weight: &Array, orientation: Orientation) -> Panels {
     let [inputs, outputs] = sides(weight, orientation);
-    Panels::of(&[(factor(weight, orientation).transposed(), inputs)], outputs)
+    Panels::of(
+        precision,
+        &[(factor(weight, orientation).transposed(), inputs)],
+        outputs,
+    )
 }
 
 /// Sums that chunks have added up, each its own, in the order of the chunks.

@@ -8,11 +8,13 @@ use rayon::prelude::*;
 
 use super::activation::{Activation, activate, activate_back};
 use super::dropout::multiply_from;
-use super::entry::{CHUNK, Entry, EntryWeights, chunk_product, factor, sides, total, turned_panels, weight_gradient};
-use super::flex::{Array, FusedMany, Matrix, Panels, Plus, Shared, Target, buffer};
+use super::entry::{CHUNK, Entry, EntryWeights, chunk_product, factor, sides, total, turned_panels};
+use super::flex::{Array, FusedMany, Matrix, Panels, Plus, Shared, Target, buffer, widen};
+use super::kept::{Keep, Kept};
 use super::linear::add_columns;
 use super::low_rank::Pair;
 use super::norm::add;
+use super::summands::{Summands, weight_gradient};
 use super::{Dropout, Orientation};
 
 /// `x + dropout(outer(activation(inner(norm(x)))))`; with two inner products the activation of the first
@@ -33,7 +35,7 @@ pub(super) struct Mlp {
 pub(super) struct Saved {
     x: Array,
     /// `[rows, inner outputs]`
-    inner: Array,
+    inner: Kept,
     statistics: Arc<[[f32; 2]]>,
     weights: EntryWeights,
     outer: Array,
@@ -52,30 +54,26 @@ impl FusedMany for Mlp {
         let pair = Pair::next(self.outer_scale, &mut inputs);
         let ([rows, width], outputs) = (x.dims(), weights.outputs());
         let inside = outputs / self.entry.parts;
-        let panels = weights.panels();
+        let precision = self.entry.precision;
+        let panels = weights.panels(precision);
         let merged = Pair::merged(pair.as_ref(), &outer, self.outer);
-        let outer_panels = Panels::of(&[(factor(&merged, self.outer), width)], inside);
+        let outer_panels = Panels::of(precision, &[(factor(&merged, self.outer), width)], inside);
         let mut out = buffer(rows * width);
         let mut statistics = self.entry.statistics(rows);
-        let mut inner = buffer(if tracked { rows * outputs } else { 0 });
-        let kept = Shared::new(&mut inner);
+        let mut inner = Keep::new(precision, tracked, rows * outputs);
+        let keeping = inner.keeping();
         let chunks = out
             .par_chunks_mut(CHUNK * width)
             .zip(x.values().par_chunks(CHUNK * width))
             .zip(chunks_of(&mut statistics, rows))
             .enumerate();
         chunks.for_each_init(
-            || {
-                let scratch = if tracked { 0 } else { CHUNK * outputs };
-                [buffer(CHUNK * width), buffer(scratch), buffer(CHUNK * inside)]
-            },
-            |[normal, scratch, active], (chunk, ((out, x), statistics))| {
+            || (buffer(CHUNK * width), Vec::new(), buffer(CHUNK * inside), Vec::new()),
+            |(normal, scratch, active, words), (chunk, ((out, x), statistics))| {
                 let count = x.len() / width;
-                let inner = match tracked {
-                    // SAFETY: each chunk's rows are its own.
-                    true => unsafe { kept.part(chunk * CHUNK * outputs, count * outputs) },
-                    false => &mut scratch[..count * outputs],
-                };
+                let start = chunk * CHUNK * outputs;
+                // SAFETY: each chunk's rows are its own.
+                let inner = unsafe { keeping.room(start, count * outputs, scratch) };
                 let normal = self.entry.normal(&weights, normal, statistics, x);
                 let bias_in = Plus {
                     bias: weights.bias(),
@@ -91,6 +89,8 @@ impl FusedMany for Mlp {
                     bias_in,
                     Target::Replace,
                 );
+                // SAFETY: as above.
+                unsafe { keeping.keep(start, inner, words) };
                 let active = &mut active[..count * inside];
                 activate(self.activation, active, inner, inside);
                 let plus = Plus {
@@ -113,8 +113,8 @@ impl FusedMany for Mlp {
                 }
             },
         );
-        let saved = tracked.then(|| Saved {
-            inner: Array::new(inner, [rows, outputs]),
+        let saved = inner.kept().map(|inner| Saved {
+            inner,
             x,
             statistics: statistics.into(),
             weights,
@@ -135,43 +135,57 @@ impl FusedMany for Mlp {
         } = saved.expect("a tracked operation saves");
         let ([rows, width], outputs) = (x.dims(), weights.outputs());
         let inside = outputs / self.entry.parts;
-        let panels = weights.turned_panels();
+        let precision = self.entry.precision;
+        let panels = weights.turned_panels(precision);
         let merged = Pair::merged(pair.as_ref(), &outer, self.outer);
-        let outer_panels = turned_panels(&merged, self.outer);
+        let outer_panels = turned_panels(precision, &merged, self.outer);
         let has_norm = self.entry.norm.is_some();
         let mut dx = buffer(rows * width);
-        let mut active = buffer(rows * inside);
-        let mut normal = buffer(if has_norm { rows * width } else { 0 });
-        let mut dropped = buffer(if self.dropout.is_some() { rows * width } else { 0 });
+        // what gradients of weights are sums over: the gradients of `inner` take its place
+        let summed = self.entry.summed(self.outer_scale);
+        let (mut dinner, inner) = inner.into_summands(summed, rows, weights.columns());
+        let mut active = Summands::new(summed, rows, vec![inside]);
+        let mut normal = match has_norm {
+            true => Summands::new(summed, rows, vec![width]),
+            false => Summands::of(summed, rows, x.values(), vec![width]),
+        };
+        let mut dout = match &self.dropout {
+            Some(_) => Summands::new(summed, rows, vec![width]),
+            None => Summands::of(summed, rows, gradient.values(), vec![width]),
+        };
         let entry_share = self.entry.shares(&weights);
         let each = entry_share + if self.biased { width } else { 0 };
         let mut shares = vec![0.0; rows.div_ceil(CHUNK) * each];
-        let [actives, normals, droppeds, all_shares] =
-            [&mut active, &mut normal, &mut dropped, &mut shares].map(|values| Shared::new(values));
-        let dinner = inner.map_values(|inner| {
-            let chunks = dx
-                .par_chunks_mut(CHUNK * width)
-                .zip(inner.par_chunks_mut(CHUNK * outputs))
-                .zip(
-                    x.values()
-                        .par_chunks(CHUNK * width)
-                        .zip(gradient.values().par_chunks(CHUNK * width)),
-                );
-            chunks.enumerate().for_each(|(chunk, ((dx, inner), (x, gradient)))| {
+        let all_shares = Shared::new(&mut shares);
+        let [dinners, actives, normals, douts] =
+            [&mut dinner, &mut active, &mut normal, &mut dout].map(|summands| summands.making());
+        let chunks = dx.par_chunks_mut(CHUNK * width).zip(
+            x.values()
+                .par_chunks(CHUNK * width)
+                .zip(gradient.values().par_chunks(CHUNK * width)),
+        );
+        chunks.enumerate().for_each_init(
+            || [const { Vec::new() }; 4],
+            |[inner_chunk, active_chunk, normal_chunk, dropped_chunk], (chunk, (dx, (x, gradient)))| {
                 let count = x.len() / width;
                 let first = chunk * CHUNK;
-                // SAFETY: each chunk's rows and shares are its own.
-                let (active, share) = unsafe {
+                // SAFETY: each chunk's rows and shares are its own, here and below.
+                let (inside_rows, active, share) = unsafe {
                     (
-                        actives.part(first * inside, count * inside),
+                        dinners.room(first, count, inner_chunk),
+                        actives.room(first, count, active_chunk),
                         all_shares.part(chunk * each, each),
                     )
                 };
+                if let Some(words) = &inner {
+                    let words = &words[first * outputs / 2..];
+                    widen(inside_rows, &words[..(count * outputs).div_ceil(2)]);
+                }
                 let (entry_share, bias_share) = share.split_at_mut(entry_share);
                 let dout = match &self.dropout {
                     Some(dropout) => {
                         // SAFETY: as above.
-                        let dropped = unsafe { droppeds.part(first * width, count * width) };
+                        let dropped = unsafe { douts.room(first, count, dropped_chunk) };
                         dropped.copy_from_slice(gradient);
                         multiply_from(dropped, dropout, (first * width) as u64);
                         &*dropped
@@ -189,7 +203,7 @@ impl FusedMany for Mlp {
                     Plus::default(),
                     Target::Replace,
                 );
-                activate_back(self.activation, inner, active, inside);
+                activate_back(self.activation, inside_rows, active, inside);
                 if self.biased {
                     add_columns(bias_share, dout, 0, width);
                 }
@@ -201,12 +215,10 @@ impl FusedMany for Mlp {
                     }
                     false => &mut [],
                 };
-                // SAFETY: as above.
-                let normal = unsafe {
-                    match has_norm {
-                        true => normals.part(first * width, count * width),
-                        false => &mut [],
-                    }
+                let normal = match has_norm {
+                    // SAFETY: as above.
+                    true => unsafe { normals.room(first, count, normal_chunk) },
+                    false => &mut [],
                 };
                 self.entry.back(
                     &weights,
@@ -214,32 +226,32 @@ impl FusedMany for Mlp {
                     dx,
                     normal,
                     entry_share,
-                    inner,
+                    inside_rows,
                     x,
                     statistics,
                     gradient,
                 );
-            });
-        });
+                // SAFETY: as above.
+                unsafe {
+                    dinners.keep(first, inside_rows);
+                    actives.keep(first, active);
+                    normals.keep(first, if has_norm { normal } else { x });
+                    douts.keep(first, dout);
+                }
+            },
+        );
         let shares = total(&shares, each);
-        let normal = if has_norm { &normal[..] } else { x.values() };
-        let dout = if self.dropout.is_some() {
-            &dropped[..]
-        } else {
-            gradient.values()
-        };
         let (entry_wanted, outer_wanted) = wanted[1..].split_at(self.entry.count());
         let (entry, outer) = rayon::join(
             || {
                 let shares = &shares[..entry_share];
                 self.entry
-                    .gradients(&weights, shares, rows, normal, dinner.values(), entry_wanted)
+                    .gradients(&weights, shares, rows, &normal, &dinner, entry_wanted)
             },
             || {
                 outer_wanted[0].then(|| {
                     debug_assert_eq!(sides(&outer, self.outer), [inside, width]);
-                    let active = Matrix::rows(&active, inside);
-                    weight_gradient(&outer, self.outer, rows, active, Matrix::rows(dout, width))
+                    weight_gradient(&outer, self.outer, rows, active.part(0), dout.part(0))
                 })
             },
         );
@@ -251,7 +263,7 @@ impl FusedMany for Mlp {
         }
         if let Some(pair) = pair {
             let wanted = &outer_wanted[1 + usize::from(self.biased)..];
-            let (active, dout) = (Matrix::rows(&active, inside), Matrix::rows(dout, width));
+            let (active, dout) = (active.part(0).in_f32(), dout.part(0).in_f32());
             list.extend(pair.gradients(rows, active, dout, [wanted[0], wanted[1]]));
         }
         list

@@ -121,6 +121,7 @@ fn entry(norm: Option<&RowNorm>, products: &Products) -> Entry {
         orientation: products.orientation,
         parts: products.weights.len(),
         biased: !products.biases.is_empty(),
+        precision: Precision::now(),
         scales: products.scales(),
     }
 }
@@ -135,11 +136,6 @@ fn inputs(x: Tensor<2>, norm: Option<&RowNorm>, inner: &Products, outer: &Produc
     list
 }
 
-/// Whether a half is one operation: on the CPU, but for products in bf16, which are each their own.
-fn is_whole(x: &Tensor<2>) -> bool {
-    flex::applies(x) && Precision::now() == Precision::F32
-}
-
 /// `x + dropout(outer(activation(inner(norm(x)))))`: the second half of a block. With two inner
 /// products, the activation of the first is multiplied by the second (Shazeer 2020).
 pub fn mlp(
@@ -150,7 +146,7 @@ pub fn mlp(
     outer: &Products,
     drop: Option<Dropout>,
 ) -> Tensor<2> {
-    if !is_whole(&x) {
+    if !flex::applies(&x) {
         return composed_mlp(x, norm, inner, activation, outer, drop);
     }
     let operation = Mlp {
@@ -205,7 +201,7 @@ pub fn self_attention(
     let Attending {
         heads, seq, scoring, ..
     } = *attending;
-    if !is_whole(&x) || watched() || matches!(scoring.bias, Some(Bias::Whole(_))) {
+    if !flex::applies(&x) || watched() || matches!(scoring.bias, Some(Bias::Whole(_))) {
         return composed_self_attention(x, norm, inner, attending, outer, drop);
     }
     let (terms, input) = Bias::terms(scoring.bias.as_ref());

@@ -9,6 +9,8 @@ mod activation;
 mod adamw;
 mod attention;
 mod attention_maps;
+#[cfg(test)]
+mod bf16_tests;
 mod cached_attention;
 mod cross_entropy;
 #[cfg(test)]
@@ -21,6 +23,7 @@ mod fused_attention;
 mod fused_mlp;
 mod halves;
 pub mod inference;
+mod kept;
 mod linear;
 mod low_rank;
 #[cfg(test)]
@@ -35,6 +38,7 @@ mod recomputed;
 mod recurrence;
 mod rotary;
 mod self_attention;
+mod summands;
 #[cfg(test)]
 mod tests;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::dropout::multiply_from;
-use super::entry::{CHUNK, Entry, EntryWeights, chunk_product, factor, total, turned_panels, weight_gradient};
+use super::entry::{CHUNK, Entry, EntryWeights, chunk_product, factor, total, turned_panels};
 use super::flex::{Array, Fused, FusedMany, Matrix, Panels, Plus, Shared, Target, buffer};
 use super::fused_attention::{Attention, Columns, Gradients, Operands, Terms, Writable};
 use super::fused_mlp::chunks_of;
@@ -14,6 +14,7 @@ use super::linear::add_columns;
 use super::low_rank::Pair;
 use super::norm::add;
 use super::rotary::Turn;
+use super::summands::{Summands, weight_gradient};
 use super::{Dropout, Heads, Orientation};
 
 /// What is added to scores, by its input.
@@ -253,7 +254,7 @@ impl FusedMany for SelfAttention {
         let pair = Pair::next(self.outer_scale, &mut inputs);
         let terms = inputs.next();
         let ([rows, width], columns) = (x.dims(), weights.outputs());
-        let panels = weights.panels();
+        let panels = weights.panels(self.entry.precision);
         let mut statistics = self.entry.statistics(rows);
         let mut packed = buffer(rows * columns);
         let chunks = packed
@@ -289,7 +290,7 @@ impl FusedMany for SelfAttention {
         let (mixed, sums) = attention.forward(operands, rows / attention.queries);
         let inside = attention.heads.query * attention.heads.width;
         let merged = Pair::merged(pair.as_ref(), &outer, self.outer);
-        let outer_panels = Panels::of(&[(factor(&merged, self.outer), width)], inside);
+        let outer_panels = Panels::of(self.entry.precision, &[(factor(&merged, self.outer), width)], inside);
         let mut out = buffer(rows * width);
         let chunks = out
             .par_chunks_mut(CHUNK * width)
@@ -347,25 +348,34 @@ impl FusedMany for SelfAttention {
         let inside = heads.query * heads.width;
 
         // through the product out
+        let precision = self.entry.precision;
+        let summed = self.entry.summed(self.outer_scale);
         let merged = Pair::merged(pair.as_ref(), &outer, self.outer);
-        let outer_panels = turned_panels(&merged, self.outer);
-        let mut dropped = buffer(if self.dropout.is_some() { rows * width } else { 0 });
+        let outer_panels = turned_panels(precision, &merged, self.outer);
         let mut dmixed = buffer(rows * inside);
+        // what gradients of weights are sums over
+        let mut mixed_rows = Summands::of(summed, rows, &mixed, vec![inside]);
+        let mut dout = match &self.dropout {
+            Some(_) => Summands::new(summed, rows, vec![width]),
+            None => Summands::of(summed, rows, gradient.values(), vec![width]),
+        };
         let each = if self.biased { width } else { 0 };
         let mut shares = vec![0.0; rows.div_ceil(CHUNK) * each];
-        let (droppeds, all_shares) = (Shared::new(&mut dropped), Shared::new(&mut shares));
+        let all_shares = Shared::new(&mut shares);
+        let [mixeds, douts] = [&mut mixed_rows, &mut dout].map(|summands| summands.making());
         let chunks = dmixed
             .par_chunks_mut(CHUNK * inside)
             .zip(gradient.values().par_chunks(CHUNK * width))
+            .zip(mixed.par_chunks(CHUNK * inside))
             .enumerate();
-        chunks.for_each(|(chunk, (dmixed, gradient))| {
-            let count = gradient.len() / width;
+        chunks.for_each_init(Vec::new, |dropped, (chunk, ((dmixed, gradient), mixed))| {
+            let (first, count) = (chunk * CHUNK, gradient.len() / width);
             let dout = match &self.dropout {
                 Some(dropout) => {
-                    // SAFETY: each chunk's rows and shares are its own.
-                    let dropped = unsafe { droppeds.part(chunk * CHUNK * width, count * width) };
+                    // SAFETY: each chunk's rows and shares are its own, here and below.
+                    let dropped = unsafe { douts.room(first, count, dropped) };
                     dropped.copy_from_slice(gradient);
-                    multiply_from(dropped, dropout, (chunk * CHUNK * width) as u64);
+                    multiply_from(dropped, dropout, (first * width) as u64);
                     &*dropped
                 }
                 None => gradient,
@@ -385,74 +395,82 @@ impl FusedMany for SelfAttention {
                 Plus::default(),
                 Target::Replace,
             );
+            // SAFETY: as above.
+            unsafe {
+                mixeds.keep(first, mixed);
+                douts.keep(first, dout);
+            }
         });
         let bias = total(&shares, each);
 
         let kept = (mixed.as_slice(), sums.as_slice());
-        let (mut dpacked, diagonals) = self.packed.back(&packed, terms.as_ref(), kept, &dmixed);
+        let (dpacked, diagonals) = self.packed.back(&packed, terms.as_ref(), kept, &dmixed);
 
         // through the products in and the norm
-        let panels = weights.turned_panels();
+        let panels = weights.turned_panels(precision);
         let has_norm = self.entry.norm.is_some();
         let mut dx = buffer(rows * width);
-        let mut normal = buffer(if has_norm { rows * width } else { 0 });
+        let mut normal = match has_norm {
+            true => Summands::new(summed, rows, vec![width]),
+            false => Summands::of(summed, rows, x.values(), vec![width]),
+        };
+        let (mut dpacked, unturned) = Summands::changed(summed, rows, dpacked, weights.columns());
         let each = self.entry.shares(&weights);
         let mut shares = vec![0.0; rows.div_ceil(CHUNK) * each];
-        let (normals, all_shares) = (Shared::new(&mut normal), Shared::new(&mut shares));
+        let all_shares = Shared::new(&mut shares);
+        let [normals, dpackeds] = [&mut normal, &mut dpacked].map(|summands| summands.making());
         let chunks = dx
             .par_chunks_mut(CHUNK * width)
-            .zip(dpacked.par_chunks_mut(CHUNK * columns))
             .zip(
                 x.values()
                     .par_chunks(CHUNK * width)
                     .zip(gradient.values().par_chunks(CHUNK * width)),
             )
             .enumerate();
-        chunks.for_each(|(chunk, ((dx, dpacked), (x, gradient)))| {
-            let (first, count) = (chunk * CHUNK, x.len() / width);
-            if let Some(turn) = &self.turn {
-                turn.rows(dpacked, columns, first, -1.0); // the derivative of a turn is the turn back
-            }
-            let mut kept = [[0.0; 2]; CHUNK];
-            let statistics = match has_norm {
-                true => {
-                    kept[..count].copy_from_slice(&statistics[first..first + count]);
-                    &mut kept[..count]
+        chunks.for_each_init(
+            || [const { Vec::new() }; 2],
+            |[packed_chunk, normal_chunk], (chunk, (dx, (x, gradient)))| {
+                let (first, count) = (chunk * CHUNK, x.len() / width);
+                // SAFETY: each chunk's rows and shares are its own, here and below.
+                let dpacked = unsafe { dpackeds.room(first, count, packed_chunk) };
+                if let Some(unturned) = &unturned {
+                    dpacked.copy_from_slice(&unturned[first * columns..(first + count) * columns]);
                 }
-                false => &mut [],
-            };
-            // SAFETY: each chunk's rows and shares are its own.
-            let (normal, share) = unsafe {
-                (
-                    normals.part(
-                        if has_norm { first * width } else { 0 },
-                        if has_norm { count * width } else { 0 },
-                    ),
-                    all_shares.part(chunk * each, each),
-                )
-            };
-            self.entry
-                .back(&weights, &panels, dx, normal, share, dpacked, x, statistics, gradient);
-        });
+                if let Some(turn) = &self.turn {
+                    turn.rows(dpacked, columns, first, -1.0); // the derivative of a turn is the turn back
+                }
+                let mut kept = [[0.0; 2]; CHUNK];
+                let statistics = match has_norm {
+                    true => {
+                        kept[..count].copy_from_slice(&statistics[first..first + count]);
+                        &mut kept[..count]
+                    }
+                    false => &mut [],
+                };
+                // SAFETY: as above.
+                let share = unsafe { all_shares.part(chunk * each, each) };
+                let normal = match has_norm {
+                    // SAFETY: as above.
+                    true => unsafe { normals.room(first, count, normal_chunk) },
+                    false => &mut [],
+                };
+                self.entry
+                    .back(&weights, &panels, dx, normal, share, dpacked, x, statistics, gradient);
+                // SAFETY: as above.
+                unsafe {
+                    dpackeds.keep(first, dpacked);
+                    normals.keep(first, if has_norm { normal } else { x });
+                }
+            },
+        );
         let shares = total(&shares, each);
-        let normal = if has_norm { &normal[..] } else { x.values() };
-        let dout = if self.dropout.is_some() {
-            &dropped[..]
-        } else {
-            gradient.values()
-        };
         let (entry_wanted, outer_wanted) = wanted[1..].split_at(self.entry.count());
         let (entry, outer) = rayon::join(
             || {
                 self.entry
-                    .gradients(&weights, &shares, rows, normal, &dpacked, entry_wanted)
+                    .gradients(&weights, &shares, rows, &normal, &dpacked, entry_wanted)
             },
-            || {
-                outer_wanted[0].then(|| {
-                    let mixed = Matrix::rows(&mixed, inside);
-                    weight_gradient(&outer, self.outer, rows, mixed, Matrix::rows(dout, width))
-                })
-            },
+            || outer_wanted[0].then(|| weight_gradient(&outer, self.outer, rows, mixed_rows.part(0), dout.part(0))),
         );
         let mut list = vec![Some(Array::new(dx, [rows, width]))];
         list.extend(entry);
@@ -462,7 +480,7 @@ impl FusedMany for SelfAttention {
         }
         if let Some(pair) = pair {
             let wanted = &outer_wanted[1 + usize::from(self.biased)..];
-            let (mixed, dout) = (Matrix::rows(&mixed, inside), Matrix::rows(dout, width));
+            let (mixed, dout) = (mixed_rows.part(0).in_f32(), dout.part(0).in_f32());
             list.extend(pair.gradients(rows, mixed, dout, [wanted[0], wanted[1]]));
         }
         if terms.is_some() {

@@ -90,9 +90,10 @@ pub enum Precision {
     /// 32-bit floating point.
     #[default]
     F32,
-    /// The products with weights take bf16 factors, which are rounded from f32, and sum in f32: faster on
-    /// a CPU with AVX512_BF16, slower on one without. Attention, norms and the loss stay f32. On the CPU
-    /// only.
+    /// The products with weights, those of the output layer too, take bf16 factors, which are rounded from
+    /// f32, and sum in f32; what a block keeps of its inside for the way back is in bf16 as well. Faster and
+    /// smaller on a CPU with AVX512_BF16, slower on one without. Attention, norms and the loss stay f32.
+    /// On the CPU only.
     Bf16,
 }
 

@@ -2,6 +2,7 @@
 
     cargo bench --bench training --no-run                     # prints where the benchmark is
     python benches/peers/training/compare.py --fragua target/release/deps/training-... [--rounds 5] [--names nanogpt-cpu]
+        [--precision bf16]
 
 Prints tokens a second, peak memory, and the share of the machine's measured product ceiling that each reaches.
 
@@ -28,15 +29,17 @@ def main():
     arguments.add_argument("--fragua", required=True, help="the compiled benchmark")
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--names", nargs="*", default=list(UPDATES))
+    arguments.add_argument("--precision", choices=["f32", "bf16"], default="f32", help="of both")
     arguments = arguments.parse_args()
+    precision = arguments.precision
     peer = [sys.executable, str(Path(__file__).with_name("peer.py"))]
     ceiling = max(run([arguments.fragua, "ceiling", "20"])["gflops"] for _ in range(3))
     for name in arguments.names:
         updates = str(UPDATES[name])
         commands = {
-            "fragua": [arguments.fragua, name, updates],
-            "eager": [*peer, name, updates, "eager", "f32"],
-            "compile": [*peer, name, updates, "compile", "f32"],
+            "fragua": [arguments.fragua, name, updates, json.dumps({"precision": precision})],
+            "eager": [*peer, name, updates, "eager", precision],
+            "compile": [*peer, name, updates, "compile", precision],
         }
         found = {who: [] for who in commands}
         for _ in range(arguments.rounds):

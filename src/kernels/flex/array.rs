@@ -76,30 +76,50 @@ impl Array {
 }
 
 /// A buffer for `count` values, each of which is written before it is read.
-#[allow(clippy::uninit_vec)]
 pub(crate) fn buffer(count: usize) -> Vec<f32> {
+    // SAFETY: f32 has no invalid bits.
+    unsafe { unwritten(count) }
+}
+
+/// The same of pairs of bf16 numbers.
+pub(crate) fn pairs_buffer(count: usize) -> Vec<u32> {
+    // SAFETY: u32 has no invalid bits.
+    unsafe { unwritten(count) }
+}
+
+/// # Safety
+/// The type has no invalid bits.
+#[allow(clippy::uninit_vec)]
+unsafe fn unwritten<T>(count: usize) -> Vec<T> {
     let mut values = Vec::with_capacity(count);
-    // SAFETY: every operation here fills its whole output; f32 has no invalid bits. Zeroing first
-    // would be one more pass over memory for each operation.
+    // SAFETY: every operation here fills its whole output. Zeroing first would be one more pass over memory
+    // for each operation.
     unsafe { values.set_len(count) };
     values
 }
 
 /// A buffer that threads write disjoint parts of.
-#[derive(Clone, Copy)]
-pub(crate) struct Shared<'a> {
-    start: *mut f32,
+pub(crate) struct Shared<'a, T = f32> {
+    start: *mut T,
     length: usize,
-    buffer: PhantomData<&'a mut [f32]>,
+    buffer: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: the parts are taken by unsafe functions, whose callers promise that they are disjoint.
-unsafe impl Send for Shared<'_> {}
-// SAFETY: as for Send.
-unsafe impl Sync for Shared<'_> {}
+impl<T> Clone for Shared<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
 
-impl<'a> Shared<'a> {
-    pub(crate) fn new(buffer: &'a mut [f32]) -> Self {
+impl<T> Copy for Shared<'_, T> {}
+
+// SAFETY: the parts are taken by unsafe functions, whose callers promise that they are disjoint.
+unsafe impl<T: Send> Send for Shared<'_, T> {}
+// SAFETY: as for Send.
+unsafe impl<T: Send> Sync for Shared<'_, T> {}
+
+impl<'a, T> Shared<'a, T> {
+    pub(crate) fn new(buffer: &'a mut [T]) -> Self {
         Self {
             start: buffer.as_mut_ptr(),
             length: buffer.len(),
@@ -111,14 +131,14 @@ impl<'a> Shared<'a> {
     ///
     /// # Safety
     /// No other part in use overlaps this one.
-    pub(crate) unsafe fn part(self, start: usize, length: usize) -> &'a mut [f32] {
+    pub(crate) unsafe fn part(self, start: usize, length: usize) -> &'a mut [T] {
         assert!(start + length <= self.length, "a part lies inside its buffer");
         // SAFETY: inside the buffer, and disjoint by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(start), length) }
     }
 
     /// Where a strided block of `rows` rows of `columns` values begins.
-    pub(super) fn block(self, start: usize, [rows, columns]: [usize; 2], stride: usize) -> *mut f32 {
+    pub(super) fn block(self, start: usize, [rows, columns]: [usize; 2], stride: usize) -> *mut T {
         let end = if rows * columns == 0 {
             start
         } else {

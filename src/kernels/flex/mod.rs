@@ -6,8 +6,8 @@
 //! fixed order, so that results do not depend on the number of threads.
 
 mod array;
-#[cfg(target_arch = "x86_64")]
 mod bf16;
+mod pairs;
 mod panels;
 mod precision;
 mod product;
@@ -16,7 +16,9 @@ mod tile;
 
 pub(super) use tile::PANEL;
 
-pub(super) use array::{Array, Shared, buffer};
+pub(super) use array::{Array, Shared, buffer, pairs_buffer};
+pub(super) use bf16::{round_into, widen};
+pub(super) use pairs::{Paired, Pairing, Pairs, summed_product};
 pub(super) use panels::{Panels, copy as copy_panel};
 pub(super) use precision::product_in;
 pub use precision::{Entered, Precision};

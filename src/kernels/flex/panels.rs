@@ -2,7 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::buffer;
+use super::array::{buffer, pairs_buffer};
+use super::bf16::pack_columns;
+use super::precision::Precision;
 use super::product::{Matrix, Right};
 use super::tile::PANEL;
 
@@ -10,23 +12,37 @@ use super::tile::PANEL;
 /// last panel is filled up with zeros.
 #[derive(Clone, Debug)]
 pub(crate) struct Panels {
-    values: Vec<f32>,
+    values: Values,
     k: usize,
 }
 
+#[derive(Clone, Debug)]
+enum Values {
+    F32(Vec<f32>),
+    /// Two rows in a word.
+    Pairs(Vec<u32>),
+}
+
 impl Panels {
-    /// Copies matrices of `k` rows, each with its number of columns, on all threads.
-    pub(crate) fn of(parts: &[(Matrix<'_>, usize)], k: usize) -> Self {
+    /// Copies matrices of `k` rows, each with its number of columns, on all threads, and rounds them to a
+    /// precision.
+    pub(crate) fn of(precision: Precision, parts: &[(Matrix<'_>, usize)], k: usize) -> Self {
         let n = parts.iter().map(|(_, columns)| columns).sum::<usize>();
-        let mut values = buffer(n.div_ceil(PANEL) * PANEL * k);
-        if k > 0 {
-            let panels = values.par_chunks_mut(PANEL * k).enumerate();
-            panels
-                .with_min_len((1 << 14) / (PANEL * k) + 1)
-                .for_each(|(panel, out)| {
-                    fill(out, parts, panel * PANEL, k);
+        let columns = n.div_ceil(PANEL) * PANEL;
+        let values = match precision {
+            Precision::F32 => {
+                let mut values = buffer(columns * k);
+                fill_all(&mut values, k, |out, first| fill(out, parts, [first, k], copy));
+                Values::F32(values)
+            }
+            Precision::Bf16 => {
+                let mut pairs = pairs_buffer(columns * k.div_ceil(2));
+                fill_all(&mut pairs, k.div_ceil(2), |out, first| {
+                    fill(out, parts, [first, k], copy_pairs);
                 });
-        }
+                Values::Pairs(pairs)
+            }
+        };
         Self { values, k }
     }
 
@@ -37,12 +53,30 @@ impl Panels {
 
     /// As the right factor of a product.
     pub(crate) fn right(&self) -> Right<'_> {
-        Right::Panels(&self.values, self.k)
+        match &self.values {
+            Values::F32(values) => Right::Panels(values, self.k),
+            Values::Pairs(pairs) => Right::Pairs(pairs, self.k),
+        }
     }
 }
 
-/// One panel, from column `first` on.
-fn fill(out: &mut [f32], parts: &[(Matrix<'_>, usize)], first: usize, k: usize) {
+/// Panels of so many rows on all threads; `fill` gets each and its first column.
+fn fill_all<T: Send>(values: &mut [T], rows: usize, fill: impl Fn(&mut [T], usize) + Sync) {
+    if rows > 0 {
+        let panels = values.par_chunks_mut(PANEL * rows).enumerate();
+        panels
+            .with_min_len((1 << 14) / (PANEL * rows) + 1)
+            .for_each(|(panel, out)| fill(out, panel * PANEL));
+    }
+}
+
+/// One panel, from column `first` on, of `k` rows.
+fn fill<T: Copy + Default>(
+    out: &mut [T],
+    parts: &[(Matrix<'_>, usize)],
+    [first, k]: [usize; 2],
+    copy: fn(&mut [T], usize, Matrix<'_>, usize, usize),
+) {
     let (mut start, mut filled) = (0, 0);
     for (matrix, columns) in parts {
         let from = first.max(start);
@@ -54,8 +88,14 @@ fn fill(out: &mut [f32], parts: &[(Matrix<'_>, usize)], first: usize, k: usize) 
         start += columns;
     }
     if filled < PANEL {
-        out.chunks_exact_mut(PANEL).for_each(|row| row[filled..].fill(0.0));
+        out.chunks_exact_mut(PANEL)
+            .for_each(|row| row[filled..].fill(T::default()));
     }
+}
+
+/// A block `[k, columns]` into a panel of pairs, from one of its columns on.
+pub(super) fn copy_pairs(out: &mut [u32], column: usize, matrix: Matrix<'_>, k: usize, columns: usize) {
+    pack_columns(&mut out[column..], PANEL, matrix, [k, columns]);
 }
 
 /// A block `[k, columns]` into a panel, from one of its columns on.
@@ -144,6 +184,8 @@ mod turn {
 
 #[cfg(test)]
 mod tests {
+    use half::bf16;
+
     use super::*;
 
     #[test]
@@ -154,7 +196,12 @@ mod tests {
                 (Matrix::rows(&first, widths[0]), widths[0]),
                 (Matrix::rows(&second, k).transposed(), widths[1]),
             ];
-            let panels = Panels::of(&parts, k);
+            let Values::F32(panels) = Panels::of(Precision::F32, &parts, k).values else {
+                unreachable!("asked for f32")
+            };
+            let Values::Pairs(pairs) = Panels::of(Precision::Bf16, &parts, k).values else {
+                unreachable!("asked for bf16")
+            };
             for row in 0..k {
                 for column in 0..(widths[0] + widths[1]).next_multiple_of(PANEL) {
                     let expected = if column < widths[0] {
@@ -164,8 +211,18 @@ mod tests {
                     } else {
                         0.0
                     };
-                    let value = panels.values[column / PANEL * PANEL * k + row * PANEL + column % PANEL];
+                    let value = panels[column / PANEL * PANEL * k + row * PANEL + column % PANEL];
                     assert_eq!(value, expected, "{k} {widths:?} at {row},{column}");
+                    let at = column / PANEL * PANEL * k.div_ceil(2) + row / 2 * PANEL + column % PANEL;
+                    let half = pairs[at].to_le_bytes()[row % 2 * 2..][..2].try_into().unwrap();
+                    assert_eq!(
+                        bf16::from_le_bytes(half),
+                        bf16::from_f32(expected),
+                        "{k} {widths:?} at {row},{column}"
+                    );
+                    if row + 1 == k && k % 2 == 1 {
+                        assert_eq!(pairs[at] >> 16, 0, "the last row has no other");
+                    }
                 }
             }
         }

@@ -2,12 +2,13 @@
 
 use std::cell::Cell;
 
-use half::bf16;
-use rayon::prelude::*;
+use serde_json::json;
 
-#[cfg(target_arch = "x86_64")]
-use super::bf16 as native;
-use super::product::{Matrix, Target, product};
+use super::bf16;
+use super::pairs::{Paired, summed_product};
+use super::panels::Panels;
+use super::product::{Matrix, Target, product, product_with};
+use crate::profile;
 
 /// What the factors of a product are rounded to. Sums are in f32 either way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,7 +35,7 @@ impl Precision {
 
     /// Whether the processor has instructions for it. Without them it is slower than f32.
     pub fn is_native(self) -> bool {
-        self == Self::F32 || is_native()
+        self == Self::F32 || bf16::is_native()
     }
 
     /// That of operations that begin now, on this thread.
@@ -55,21 +56,9 @@ impl Drop for Entered {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-fn is_native() -> bool {
-    native::is_available()
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn is_native() -> bool {
-    false
-}
-
 /// [`product`] in a precision.
 ///
-/// In bf16 without the instructions for it, the factors are rounded alike and multiplied in f32: sums
-/// are then in another order, and products of denormal numbers are not zero, so that the last bits
-/// differ between such processors, as they do in f32 between instruction sets.
+/// In bf16 without the instructions for it, the factors are rounded alike; see [`super::bf16`].
 pub(crate) fn product_in(
     precision: Precision,
     out: &mut [f32],
@@ -80,43 +69,26 @@ pub(crate) fn product_in(
 ) {
     match precision {
         Precision::F32 => product(out, shape, a, b, target),
-        #[cfg(target_arch = "x86_64")]
-        Precision::Bf16 if is_native() => native::product(out, shape, a, b, target),
-        Precision::Bf16 => product_of_rounded(out, shape, a, b, target),
+        Precision::Bf16 => product_of_pairs(out, shape, a, b, target),
     }
 }
 
-fn product_of_rounded(out: &mut [f32], shape: [usize; 3], a: Matrix<'_>, b: Matrix<'_>, target: Target) {
-    let [m, n, k] = shape;
-    let (left, right) = (rounded(a, [m, k]), rounded(b, [k, n]));
-    let matrix = |values, like: Matrix<'_>, [rows, columns]: [usize; 2]| match like.strides().1 {
-        1 => Matrix::rows(values, columns),
-        _ => Matrix::rows(values, rows).transposed(),
-    };
-    product(out, shape, matrix(&left, a, [m, k]), matrix(&right, b, [k, n]), target);
-}
-
-/// A matrix's values, each rounded to the nearest bf16, ties to even; row by row, or column by column
-/// if it lies so.
-fn rounded(matrix: Matrix<'_>, [rows, columns]: [usize; 2]) -> Vec<f32> {
-    let (row, step) = matrix.strides();
-    let (count, length, apart) = if step == 1 {
-        (rows, columns, row)
+fn product_of_pairs(out: &mut [f32], [m, n, k]: [usize; 3], a: Matrix<'_>, b: Matrix<'_>, target: Target) {
+    let _span = profile::span_about("product", "bf16", || json!({"m": m, "n": n, "k": k}));
+    assert!(a.holds(m, k) && b.holds(k, n), "operands hold their shapes");
+    if a.strides().1 == 1 || m == 0 || k == 0 {
+        let panels = Panels::of(Precision::Bf16, &[(b, n)], k);
+        product_with(out, [m, n, k], a, panels.right(), target);
     } else {
-        (columns, rows, step)
-    };
-    let mut out = vec![0.0; count * length];
-    out.par_chunks_mut(length.max(1)).enumerate().for_each(|(index, out)| {
-        let values = &matrix.values()[index * apart..];
-        for (out, value) in out.iter_mut().zip(values) {
-            *out = bf16::from_f32(*value).to_f32();
-        }
-    });
-    out
+        // both are the columns of rows that are summed over, as in a weight's gradient
+        let (a, b) = (Paired::of(a.transposed(), [k, m]), Paired::of(b, [k, n]));
+        summed_product(out, a.part(0), b.part(0), target);
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use half::bf16;
     use proptest::prelude::*;
 
     use super::*;
@@ -131,45 +103,45 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(40))]
         #[test]
         fn products_of_any_shape_and_layout_are_those_of_rounded_numbers(
-            m in 1usize..210, n in 1usize..140, k in 1usize..900, layouts in 0usize..4, adds: bool,
+            m in 1usize..210, n in 1usize..140, k in 1usize..1300, layouts in 0usize..4, adds: bool,
         ) {
             let (left, right) = (numbers(m * k, 1), numbers(k * n, 2));
             let a = if layouts & 1 == 0 { Matrix::rows(&left, k) } else { Matrix::rows(&left, m).transposed() };
             let b = if layouts & 2 == 0 { Matrix::rows(&right, n) } else { Matrix::rows(&right, k).transposed() };
             let target = if adds { Target::Add } else { Target::Replace };
-            let mut exact = vec![0.0f64; m * n];
             let r = |value: f32| f64::from(bf16::from_f32(value).to_f32());
-            for (index, sum) in exact.iter_mut().enumerate() {
-                let at = |matrix: Matrix<'_>, row: usize, column: usize| matrix.from(row, column).values()[0];
-                *sum = f64::from(u8::from(adds));
-                for term in 0..k {
-                    *sum += r(at(a, index / n, term)) * r(at(b, term, index % n));
-                }
-            }
-            for native in [true, false] {
-                let mut out = vec![1.0; m * n];
-                match native {
-                    true => product_in(Precision::Bf16, &mut out, [m, n, k], a, b, target),
-                    false => product_of_rounded(&mut out, [m, n, k], a, b, target),
-                }
-                for (sum, exact) in out.iter().zip(&exact) {
-                    prop_assert!((f64::from(*sum) - exact).abs() < 1e-6 * k as f64, "{sum} for {exact}");
-                }
+            let at = |matrix: Matrix<'_>, row: usize, column: usize| matrix.from(row, column).values()[0];
+            let mut out = vec![1.0; m * n];
+            product_in(Precision::Bf16, &mut out, [m, n, k], a, b, target);
+            for (index, sum) in out.iter().enumerate() {
+                let terms = (0..k).map(|term| r(at(a, index / n, term)) * r(at(b, term, index % n)));
+                let before = f64::from(u8::from(adds));
+                let (exact, size) = terms.fold((before, before), |(sum, size), term| (sum + term, size + term.abs()));
+                // what sums in f32 are off at most (Higham 2002, 4.2)
+                let bound = (k + 2) as f64 * 0.5 * f64::from(f32::EPSILON) * size;
+                prop_assert!((f64::from(*sum) - exact).abs() <= bound, "{sum} for {exact}");
             }
         }
     }
 
     #[test]
     fn products_do_not_depend_on_threads() {
-        let (left, right) = (numbers(300 * 500, 3), numbers(500 * 200, 4));
-        let on = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let mut out = vec![0.0; 300 * 200];
-            let (a, b) = (Matrix::rows(&left, 500), Matrix::rows(&right, 200));
-            pool.install(|| product_in(Precision::Bf16, &mut out, [300, 200, 500], a, b, Target::Replace));
-            out
-        };
-        assert_eq!(on(1), on(3));
+        let (left, right) = (numbers(300 * 501, 3), numbers(501 * 200, 4));
+        for turned in [false, true] {
+            let on = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let mut out = vec![0.0; 300 * 200];
+                let a = match turned {
+                    true => Matrix::rows(&left, 300).transposed(),
+                    false => Matrix::rows(&left, 501),
+                };
+                let b = Matrix::rows(&right, 200);
+                pool.install(|| product_in(Precision::Bf16, &mut out, [300, 200, 501], a, b, Target::Replace));
+                out
+            };
+            assert_eq!(on(1), on(2));
+            assert_eq!(on(1), on(4));
+        }
     }
 
     #[test]

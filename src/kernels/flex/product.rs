@@ -4,7 +4,9 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use super::array::{Shared, buffer};
+use super::pairs::multiply_pairs;
 use super::panels::{Panels, copy};
+use super::precision::Precision;
 use super::tile::{Machine, PANEL, Tile};
 use crate::profile;
 
@@ -79,6 +81,21 @@ pub(crate) enum Right<'a> {
     Panels(&'a [f32], usize),
     /// Rows of neighbouring values, read as they lie.
     Rows(Matrix<'a>),
+    /// Panels of so many rows of bf16 numbers, two rows in a word; the left factor is rounded to bf16 as
+    /// well.
+    Pairs(&'a [u32], usize),
+}
+
+impl<'a> Right<'a> {
+    /// From a column on that begins a panel.
+    pub(crate) fn from(self, column: usize) -> Self {
+        debug_assert!(column.is_multiple_of(PANEL), "a panel begins");
+        match self {
+            Right::Panels(values, k) => Right::Panels(&values[column * k..], k),
+            Right::Rows(matrix) => Right::Rows(matrix.from(0, column)),
+            Right::Pairs(pairs, k) => Right::Pairs(&pairs[column * k.div_ceil(2)..], k),
+        }
+    }
 }
 
 /// What is added to a product.
@@ -90,10 +107,28 @@ pub(crate) struct Plus<'a> {
     pub(crate) rows: Option<Matrix<'a>>,
 }
 
+impl Plus<'_> {
+    /// What the first part of a sum is added to: the target itself, or what the caller says.
+    pub(super) fn first(&self, out: *const f32, stride: usize, target: Target) -> (*const f32, usize) {
+        match (target, self.rows) {
+            (Target::Add, None) => (out, stride),
+            (Target::Add, Some(_)) => unreachable!("a product is added to one matrix"),
+            (Target::Replace, Some(rows)) => (rows.values.as_ptr(), rows.row),
+            (Target::Replace, None) => (std::ptr::null(), 0),
+        }
+    }
+
+    /// Whether it holds what is added to `[m, n]` sums.
+    pub(super) fn holds(&self, m: usize, n: usize) -> bool {
+        self.bias.is_none_or(|bias| bias.len() >= n)
+            && self.rows.is_none_or(|rows| rows.column == 1 && rows.holds(m, n))
+    }
+}
+
 /// Terms of a sum that are added up in registers before their sum is kept.
 const DEPTH: usize = 512;
 /// Rows that go over one panel before the next.
-const ROWS: usize = 126;
+pub(super) const ROWS: usize = 126;
 
 /// `a [m, k] · b [k, n]` into a contiguous `[m, n]`, on all threads.
 pub(crate) fn product(out: &mut [f32], [m, n, k]: [usize; 3], a: Matrix<'_>, b: Matrix<'_>, target: Target) {
@@ -110,7 +145,7 @@ pub(crate) fn product(out: &mut [f32], [m, n, k]: [usize; 3], a: Matrix<'_>, b: 
         return;
     }
     if a.column == 1 && m >= 8 {
-        let panels = Panels::of(&[(b, n)], k);
+        let panels = Panels::of(Precision::F32, &[(b, n)], k);
         product_with(out, [m, n, k], a, panels.right(), target);
     } else if a.row == 1 && b.column == 1 {
         transposed_product(out, [m, n, k], a, b, target);
@@ -143,12 +178,8 @@ pub(crate) fn product_with(out: &mut [f32], [m, n, k]: [usize; 3], a: Matrix<'_>
             stride: n,
         };
         let shape = [rows.min(m - row), columns.min(n - column), k];
-        let right = match b {
-            Right::Panels(values, k) => Right::Panels(&values[column * k..], k),
-            Right::Rows(matrix) => Right::Rows(matrix.from(0, column)),
-        };
         // SAFETY: units are disjoint blocks of the target.
-        unsafe { multiply(block, shape, a.from(row, 0), right, Plus::default(), target) };
+        unsafe { multiply(block, shape, a.from(row, 0), b.from(column), Plus::default(), target) };
     });
 }
 
@@ -165,8 +196,7 @@ pub(crate) unsafe fn multiply(
     target: Target,
 ) {
     assert!(a.holds(m, k), "the left factor holds its shape");
-    assert!(plus.bias.is_none_or(|bias| bias.len() >= n), "a bias of {n} columns");
-    assert!(plus.rows.is_none_or(|rows| rows.column == 1 && rows.holds(m, n)));
+    assert!(plus.holds(m, n), "what is added has the product's shape");
     let (start, panel, b_row) = match b {
         Right::Panels(values, rows) => {
             assert!(
@@ -179,16 +209,15 @@ pub(crate) unsafe fn multiply(
             assert!(matrix.column == 1 && matrix.holds(k, n), "rows of this shape");
             (matrix.values.as_ptr(), PANEL, matrix.row)
         }
+        Right::Pairs(pairs, rows) => {
+            assert_eq!(rows, k, "panels of this shape");
+            // SAFETY: by the caller's promise.
+            return unsafe { multiply_pairs(block, [m, n, k], a, pairs, plus, target) };
+        }
     };
     let out = block.buffer.block(block.start, [m, n], block.stride);
     let machine = Machine::here();
-    // what the first part of a sum is added to: the target itself, or what the caller says
-    let (mut plus_rows, mut plus_row) = match (target, plus.rows) {
-        (Target::Add, None) => (out.cast_const(), block.stride),
-        (Target::Add, Some(_)) => unreachable!("a product is added to one matrix"),
-        (Target::Replace, Some(rows)) => (rows.values.as_ptr(), rows.row),
-        (Target::Replace, None) => (std::ptr::null(), 0),
-    };
+    let (mut plus_rows, mut plus_row) = plus.first(out, block.stride, target);
     let mut bias = plus.bias.map_or(std::ptr::null(), <[f32]>::as_ptr);
     let mut from = 0;
     loop {
@@ -230,7 +259,7 @@ pub(crate) unsafe fn multiply(
 }
 
 /// Cuts `count` into as few parts of at most `most` as there can be, all of nearly the same size.
-fn tiles(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+pub(super) fn tiles(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
     let parts = count.div_ceil(most);
     (0..parts).map(move |part| {
         let start = part * count / parts;

@@ -9,21 +9,21 @@ use std::sync::LazyLock;
 /// Columns of a panel.
 pub(crate) const PANEL: usize = 32;
 
-/// One tile: `c = a · b (+ bias) (+ plus)`.
+/// One tile: `c = a · b (+ bias) (+ plus)`, of f32 numbers or of pairs of bf16 ones.
 #[derive(Clone, Copy)]
-pub(super) struct Tile {
+pub(super) struct Tile<T = f32> {
     /// Rows, at most [`Machine::rows`], and columns, at most [`PANEL`].
     pub(super) rows: usize,
     pub(super) columns: usize,
-    /// Terms of each sum.
+    /// Terms of each sum, or pairs of them.
     pub(super) k: usize,
     pub(super) c: *mut f32,
     pub(super) c_row: usize,
-    pub(super) a: *const f32,
+    pub(super) a: *const T,
     pub(super) a_row: usize,
     pub(super) a_column: usize,
-    /// Rows of at least `columns` values, `b_row` apart.
-    pub(super) b: *const f32,
+    /// Rows of at least `columns` values, `b_row` apart; of pairs, of [`PANEL`].
+    pub(super) b: *const T,
     pub(super) b_row: usize,
     /// One value a column, or null.
     pub(super) bias: *const f32,
@@ -34,23 +34,25 @@ pub(super) struct Tile {
 
 /// What this processor computes tiles with.
 #[derive(Clone, Copy)]
-pub(super) struct Machine {
+pub(super) struct Machine<T = f32> {
     /// Rows of a tile at most.
     pub(super) rows: usize,
-    run: unsafe fn(&Tile),
+    pub(super) run: unsafe fn(&Tile<T>),
 }
 
-impl Machine {
+impl<T> Machine<T> {
     /// Computes a tile.
     ///
     /// # Safety
     /// The pointers and strides lead to memory that is there; no other thread uses `c`.
     #[inline]
-    pub(super) unsafe fn compute(&self, tile: &Tile) {
+    pub(super) unsafe fn compute(&self, tile: &Tile<T>) {
         // SAFETY: by the caller's promise.
         unsafe { (self.run)(tile) };
     }
+}
 
+impl Machine {
     /// The best for this processor.
     pub(super) fn here() -> Self {
         static MACHINE: LazyLock<Machine> = LazyLock::new(Machine::find);

@@ -1,18 +1,28 @@
 //! Packing and the inner loop, for processors with AVX512_BF16.
 
 use std::arch::x86_64::{
-    __m256bh, __m256i, __m512bh, __m512i, _mm512_add_ps, _mm512_cvtepu16_epi32, _mm512_cvtne2ps_pbh,
-    _mm512_cvtneps_pbh, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_mask_storeu_epi32, _mm512_mask_storeu_ps,
-    _mm512_maskz_loadu_ps, _mm512_or_si512, _mm512_set1_epi32, _mm512_setzero_ps, _mm512_setzero_si512,
-    _mm512_shuffle_i32x4, _mm512_slli_epi32, _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
-    _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    __m512bh, __m512i, _mm512_add_ps, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_loadu_si512,
+    _mm512_mask_storeu_epi32, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_permutexvar_epi16,
+    _mm512_set1_epi32, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_storeu_ps,
+    _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
-use super::{LANES, TILE};
+use super::super::tile::PANEL;
+use super::Tile;
+
+/// Numbers of a vector.
+const LANES: usize = 16;
 
 /// The first `count` lanes.
 fn first(count: usize) -> u16 {
     if count >= LANES { u16::MAX } else { (1 << count) - 1 }
+}
+
+/// Two vectors in bf16, one after the other.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+fn rounded(low: std::arch::x86_64::__m512, high: std::arch::x86_64::__m512) -> __m512i {
+    // SAFETY: both are 512 bits.
+    unsafe { std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low)) }
 }
 
 /// Up to 32 neighbouring numbers as 16 pairs; what is missing is zero.
@@ -23,77 +33,110 @@ fn first(count: usize) -> u16 {
 unsafe fn neighbours(values: *const f32, count: usize) -> __m512i {
     // SAFETY: masked lanes are not read.
     unsafe {
+        if count >= 2 * LANES {
+            return rounded(_mm512_loadu_ps(values), _mm512_loadu_ps(values.add(LANES)));
+        }
         let low = _mm512_maskz_loadu_ps(first(count), values);
         let high = _mm512_maskz_loadu_ps(first(count.saturating_sub(LANES)), values.wrapping_add(LANES));
-        std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low))
+        rounded(low, high)
     }
 }
 
-/// Rows of `terms` neighbouring numbers, `stride` apart, into rows of pairs.
+/// Writes the first words of a vector.
 ///
 /// # Safety
-/// The rows can be read, `out` has `rows · ⌈terms/2⌉` places, and the processor has these instructions.
+/// There is room for so many, up to 16, and the processor has these instructions.
+#[target_feature(enable = "avx512f")]
+unsafe fn store(out: *mut u32, words: __m512i, count: usize) {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        if count >= LANES {
+            _mm512_storeu_si512(out.cast(), words);
+        } else {
+            _mm512_mask_storeu_epi32(out.cast(), first(count), words);
+        }
+    }
+}
+
+/// Rows of neighbouring numbers, `stride` apart, into rows of pairs, `apart` words from one to the next.
+///
+/// # Safety
+/// The rows can be read and written, and the processor has these instructions.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-pub(super) unsafe fn pack_rows(out: *mut u32, values: *const f32, stride: usize, rows: usize, terms: usize) {
+pub(super) unsafe fn pack_rows(
+    out: *mut u32,
+    apart: usize,
+    values: *const f32,
+    stride: usize,
+    [rows, terms]: [usize; 2],
+) {
     let pairs = terms.div_ceil(2);
     for row in 0..rows {
         for pair in (0..pairs).step_by(LANES) {
             // SAFETY: inside both, by the caller's promise.
             unsafe {
-                let vector = neighbours(values.add(row * stride + 2 * pair), terms - 2 * pair);
-                let place = out.add(row * pairs + pair).cast();
-                _mm512_mask_storeu_epi32(place, first(pairs - pair), vector);
+                let words = neighbours(values.add(row * stride + 2 * pair), terms - 2 * pair);
+                store(out.add(row * apart + pair), words, pairs - pair);
             }
         }
     }
 }
 
-/// `terms` rows of `columns` numbers, `stride` apart, into rows of `width` pairs of one column each;
-/// what is missing up to the next multiple of 16 is zero.
+/// `terms` rows of `columns` numbers, `stride` apart, into rows of pairs of one column each, `apart` words
+/// from one to the next.
 ///
 /// # Safety
-/// The rows can be read, `out` has `⌈terms/2⌉ · width` places, `width` is at least `columns` rounded
-/// up to a multiple of 16, and the processor has these instructions.
+/// The rows can be read and written, and the processor has these instructions.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 pub(super) unsafe fn pack_columns(
     out: *mut u32,
-    width: usize,
+    apart: usize,
     values: *const f32,
     stride: usize,
-    terms: usize,
-    columns: usize,
+    [terms, columns]: [usize; 2],
 ) {
-    for term in (0..terms).step_by(2) {
-        for column in (0..columns).step_by(LANES) {
-            let mask = first(columns - column);
-            // SAFETY: masked lanes are not read; the rest is inside, by the caller's promise.
-            unsafe {
-                let half = |term: usize| {
-                    let row = values.wrapping_add(term * stride + column);
-                    let mask = if term < terms { mask } else { 0 };
-                    let narrow = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, row));
-                    _mm512_cvtepu16_epi32(std::mem::transmute::<__m256bh, __m256i>(narrow))
+    // from one row after the other to their numbers in turn
+    const TURNS: [u16; 2 * LANES] = {
+        let mut turns = [0; 2 * LANES];
+        let mut i = 0;
+        while i < LANES {
+            (turns[2 * i], turns[2 * i + 1]) = (i as u16, (LANES + i) as u16);
+            i += 1;
+        }
+        turns
+    };
+    // SAFETY: 512 bits are read of 512; the rest is inside, by the caller's promise, and masked lanes are
+    // not read.
+    unsafe {
+        let turns = _mm512_loadu_si512(TURNS.as_ptr().cast());
+        for term in (0..terms).step_by(2) {
+            for column in (0..columns).step_by(LANES) {
+                let row = values.add(term * stride + column);
+                let mask = first(columns - column);
+                let low = _mm512_maskz_loadu_ps(mask, row);
+                let high = match term + 1 < terms {
+                    true => _mm512_maskz_loadu_ps(mask, row.wrapping_add(stride)),
+                    false => _mm512_setzero_ps(),
                 };
-                let vector = _mm512_or_si512(half(term), _mm512_slli_epi32::<16>(half(term + 1)));
-                _mm512_storeu_si512(out.add(term / 2 * width + column).cast(), vector);
+                let words = _mm512_permutexvar_epi16(turns, rounded(low, high));
+                store(out.add(term / 2 * apart + column), words, columns - column);
             }
         }
     }
 }
 
-/// `columns` columns of `terms` neighbouring numbers, `stride` apart, into rows of `width` pairs of one
-/// column each; what is missing up to the next multiple of 16 is zero.
+/// `columns` columns of `terms` neighbouring numbers, `step` apart, into rows of pairs of one column each,
+/// `apart` words from one to the next.
 ///
 /// # Safety
 /// As for [`pack_columns`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 pub(super) unsafe fn pack_transposed(
     out: *mut u32,
-    width: usize,
+    apart: usize,
     values: *const f32,
-    stride: usize,
-    terms: usize,
-    columns: usize,
+    step: usize,
+    [terms, columns]: [usize; 2],
 ) {
     let pairs = terms.div_ceil(2);
     for column in (0..columns).step_by(LANES) {
@@ -102,10 +145,10 @@ pub(super) unsafe fn pack_transposed(
             // SAFETY: inside both, by the caller's promise.
             unsafe {
                 for (lane, row) in rows.iter_mut().enumerate().take(columns - column) {
-                    *row = neighbours(values.add((column + lane) * stride + 2 * pair), terms - 2 * pair);
+                    *row = neighbours(values.add((column + lane) * step + 2 * pair), terms - 2 * pair);
                 }
-                for (row, vector) in transposed(rows).into_iter().enumerate().take(pairs - pair) {
-                    _mm512_storeu_si512(out.add((pair + row) * width + column).cast(), vector);
+                for (row, words) in transposed(rows).into_iter().enumerate().take(pairs - pair) {
+                    store(out.add((pair + row) * apart + column), words, columns - column);
                 }
             }
         }
@@ -144,86 +187,74 @@ fn transposed(rows: [__m512i; LANES]) -> [__m512i; LANES] {
     b
 }
 
-/// One tile's work: pairs of the left factor `row` and `step` words apart, a panel of the right one, and
-/// where the sums go.
-#[derive(Clone, Copy)]
-pub(super) struct Tile {
-    pub pairs: usize,
-    pub left: *const u32,
-    pub row: usize,
-    pub step: usize,
-    pub right: *const u32,
-    pub target: *mut f32,
-    /// Between rows of the target.
-    pub stride: usize,
-    pub rows: usize,
-    pub columns: usize,
-    /// Whether sums are added to what is there.
-    pub adds: bool,
-}
-
-/// Multiplies a tile of up to 6 rows and 64 columns.
+/// Computes a tile of up to 14 rows.
 ///
 /// # Safety
-/// Everything that the tile names can be read, or written by this thread alone, and the processor has
-/// these instructions.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-pub(super) unsafe fn multiply(tile: Tile) {
+/// The pointers and strides lead to memory that is there, no other thread uses the result, and the
+/// processor has these instructions.
+pub(super) unsafe fn multiply(tile: &Tile<u32>) {
     macro_rules! by_rows {
-        ($vectors:literal) => {
-            // SAFETY: by the caller's promise.
-            unsafe {
-                match tile.rows {
-                    TILE => sums::<6, $vectors>(tile),
-                    5 => sums::<5, $vectors>(tile),
-                    4 => sums::<4, $vectors>(tile),
-                    3 => sums::<3, $vectors>(tile),
-                    2 => sums::<2, $vectors>(tile),
-                    _ => sums::<1, $vectors>(tile),
-                }
+        ($($rows:literal)*) => {
+            match (tile.rows, tile.columns == PANEL) {
+                // SAFETY: by the caller's promise.
+                $(($rows, true) => unsafe { sums::<$rows, true>(tile) },
+                // SAFETY: by the caller's promise.
+                ($rows, false) => unsafe { sums::<$rows, false>(tile) },)*
+                (rows, _) => unreachable!("a tile of {rows} rows"),
             }
         };
     }
-    match tile.columns.div_ceil(LANES) {
-        4 => by_rows!(4),
-        3 => by_rows!(3),
-        2 => by_rows!(2),
-        _ => by_rows!(1),
-    }
+    by_rows!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
 }
 
-#[inline]
+#[expect(clippy::needless_range_loop, reason = "constant places keep sums in registers")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn sums<const ROWS: usize, const VECTORS: usize>(tile: Tile) {
-    let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
-    let (mut left, mut right) = (tile.left, tile.right);
-    // SAFETY: by the caller's promise; any bits are bf16 numbers.
+unsafe fn sums<const ROWS: usize, const WHOLE: bool>(tile: &Tile<u32>) {
+    let masks = [first(tile.columns), first(tile.columns.saturating_sub(LANES))];
+    let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
+    let (mut a, mut b) = (tile.a, tile.b);
+    // SAFETY: rows of panels are whole, and the rest lies inside the operands, by the caller's promise;
+    // masked lanes are neither read nor written. Any bits are bf16 numbers.
     unsafe {
-        for _ in 0..tile.pairs {
-            let mut columns = [std::mem::transmute::<__m512i, __m512bh>(_mm512_setzero_si512()); VECTORS];
-            for (vector, columns) in columns.iter_mut().enumerate() {
-                *columns =
-                    std::mem::transmute::<__m512i, __m512bh>(_mm512_loadu_si512(right.add(LANES * vector).cast()));
+        let pairs = |words: __m512i| std::mem::transmute::<__m512i, __m512bh>(words);
+        let load = |from: *const f32, half: usize| match WHOLE {
+            true => _mm512_loadu_ps(from.add(half * LANES)),
+            false => _mm512_maskz_loadu_ps(masks[half], from.wrapping_add(half * LANES)),
+        };
+        for _ in 0..tile.k {
+            let left = pairs(_mm512_loadu_si512(b.cast()));
+            let right = pairs(_mm512_loadu_si512(b.add(LANES).cast()));
+            for i in 0..ROWS {
+                let x = pairs(_mm512_set1_epi32(a.add(i * tile.a_row).cast::<i32>().read()));
+                sums[i][0] = _mm512_dpbf16_ps(sums[i][0], x, left);
+                sums[i][1] = _mm512_dpbf16_ps(sums[i][1], x, right);
             }
-            for (row, sums) in sums.iter_mut().enumerate() {
-                let pair = left.add(row * tile.row).cast::<i32>().read();
-                let pair = std::mem::transmute::<__m512i, __m512bh>(_mm512_set1_epi32(pair));
-                for (sum, columns) in sums.iter_mut().zip(columns) {
-                    *sum = _mm512_dpbf16_ps(*sum, pair, columns);
-                }
-            }
-            left = left.add(tile.step);
-            right = right.add(LANES * VECTORS);
+            a = a.wrapping_add(tile.a_column);
+            b = b.wrapping_add(tile.b_row);
         }
-        for (row, sums) in sums.iter().enumerate() {
-            for (vector, sum) in sums.iter().enumerate() {
-                let place = tile.target.add(row * tile.stride + LANES * vector);
-                let mask = first(tile.columns - LANES * vector);
-                let sum = match tile.adds {
-                    true => _mm512_add_ps(_mm512_maskz_loadu_ps(mask, place), *sum),
-                    false => *sum,
-                };
-                _mm512_mask_storeu_ps(place, mask, sum);
+        // loops that are unrolled whole: a sum whose place is not a constant would live in memory
+        if !tile.bias.is_null() {
+            let (left, right) = (load(tile.bias, 0), load(tile.bias, 1));
+            for i in 0..ROWS {
+                sums[i][0] = _mm512_add_ps(sums[i][0], left);
+                sums[i][1] = _mm512_add_ps(sums[i][1], right);
+            }
+        }
+        if !tile.plus.is_null() {
+            for i in 0..ROWS {
+                let plus = tile.plus.wrapping_add(i * tile.plus_row);
+                sums[i][0] = _mm512_add_ps(sums[i][0], load(plus, 0));
+                sums[i][1] = _mm512_add_ps(sums[i][1], load(plus, 1));
+            }
+        }
+        for i in 0..ROWS {
+            let c = tile.c.wrapping_add(i * tile.c_row);
+            if WHOLE {
+                _mm512_storeu_ps(c, sums[i][0]);
+                _mm512_storeu_ps(c.add(LANES), sums[i][1]);
+            } else {
+                _mm512_mask_storeu_ps(c, masks[0], sums[i][0]);
+                _mm512_mask_storeu_ps(c.wrapping_add(LANES), masks[1], sums[i][1]);
             }
         }
     }
