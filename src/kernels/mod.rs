@@ -13,6 +13,8 @@ mod attention_maps;
 mod bf16_tests;
 mod cached_attention;
 mod cross_entropy;
+#[cfg(test)]
+mod difference_tests;
 mod dropout;
 mod embedding;
 mod entry;
@@ -30,6 +32,8 @@ mod norm;
 mod position_bias;
 #[cfg(test)]
 mod precision_tests;
+#[cfg(test)]
+mod property_tests;
 mod recomputed;
 mod recurrence;
 mod rotary;
@@ -54,6 +58,6 @@ pub use linear::{Orientation, joined_linear, linear};
 pub use low_rank::{LowRank, low_rank_linear, merged};
 pub use norm::{Kind as NormKind, layer_norm, rms_norm};
 pub use position_bias::{RelativeBuckets, alibi, alibi_terms};
-pub use recomputed::{Part, recomputed};
+pub use recomputed::{Part, gathered, recomputed};
 pub use recurrence::{Cell, State, recurrence};
 pub use rotary::{Rotation, Scaling, rotary};

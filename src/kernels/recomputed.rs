@@ -156,3 +156,28 @@ impl Fused<1> for Onward {
         [Some(self.through.clone())]
     }
 }
+
+/// The same rows, whose gradient is added up here before it is added to that of others: so sums over the
+/// parts of a network that read the same rows have one order, whether parts are made again or not.
+pub fn gathered(rows: Tensor<2>) -> Tensor<2> {
+    if flex::applies(&rows) && rows.is_autodiff() {
+        flex::run(Gathered, [rows])
+    } else {
+        rows
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Gathered;
+
+impl Fused<1> for Gathered {
+    type Saved = ();
+
+    fn forward(&self, [rows]: [Array; 1], _tracked: bool) -> (Array, ()) {
+        (rows, ())
+    }
+
+    fn backward(&self, (): (), gradient: Array, _wanted: [bool; 1]) -> [Option<Array>; 1] {
+        [Some(gradient)]
+    }
+}

@@ -261,7 +261,7 @@ fn recurrent_layers() {
 }
 
 /// The norm of a half, out of the operation's inputs.
-fn norm_of(inputs: &mut impl Iterator<Item = Tensor<2>>, kind: NormKind) -> RowNorm {
+pub(super) fn norm_of(inputs: &mut impl Iterator<Item = Tensor<2>>, kind: NormKind) -> RowNorm {
     RowNorm {
         kind,
         weight: inputs.next().unwrap(),
@@ -270,7 +270,7 @@ fn norm_of(inputs: &mut impl Iterator<Item = Tensor<2>>, kind: NormKind) -> RowN
 }
 
 /// Products of a half, out of the operation's inputs.
-fn products_of(
+pub(super) fn products_of(
     inputs: &mut impl Iterator<Item = Tensor<2>>,
     parts: usize,
     biased: bool,
@@ -284,11 +284,11 @@ fn products_of(
     }
 }
 
-const LAYER: NormKind = NormKind::Layer {
+pub(super) const LAYER: NormKind = NormKind::Layer {
     epsilon: 1e-5,
     biased: true,
 };
-const RMS: NormKind = NormKind::Rms { epsilon: 1e-6 };
+pub(super) const RMS: NormKind = NormKind::Rms { epsilon: 1e-6 };
 
 type MlpForm = fn(Tensor<2>, Option<&RowNorm>, &Products, Activation, &Products, Option<Dropout>) -> Tensor<2>;
 

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use super::layers::{Layer, Projections};
 use super::{Cache, Weight};
-use crate::kernels::{Dropout, Heads, Part, Scoring, cross_attention, recomputed, source_attention};
+use crate::kernels::{Dropout, Heads, Part, Scoring, cross_attention, gathered, recomputed, source_attention};
 use crate::seed::Seed;
 
 /// What learning asks of a forward pass.
@@ -126,7 +126,7 @@ impl Pass<'_> {
         match self {
             Self::Whole { encoded, .. } => {
                 let encoded = encoded.as_deref().expect("a decoder is given what its encoder read");
-                let keys_values = attention.source(encoded.hidden.clone());
+                let keys_values = attention.source(gathered(encoded.hidden.clone()));
                 let scoring = scoring(Some(encoded.lengths.as_slice()));
                 source_attention(queries, keys_values, encoded.batch, heads, &scoring, drop)
             }

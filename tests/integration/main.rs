@@ -22,6 +22,7 @@ mod language;
 mod life;
 mod lora;
 mod memory;
+mod memory_plan;
 mod mutants;
 mod planning;
 mod profile;
