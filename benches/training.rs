@@ -233,6 +233,7 @@ fn main() {
         accumulates: false,
         keeps_best: false,
         recomputes: settings.gradient_checkpointing,
+        pairs: name.ends_with("-lora").then_some(learned as u64),
         threads: rayon::current_num_threads() as u64,
     };
     let foretold = training(model.config(), &shape);

@@ -69,9 +69,6 @@ impl Products {
             return self.one(x, 0);
         }
         if self.pairs.iter().any(Option::is_some) {
-            // a node of its own, in which the gradients of all products meet before any other's: the same
-            // sum, to the last bit, where the block is computed again
-            let x = x.mul_scalar(1.0);
             let each = (0..self.weights.len()).map(|part| self.one(x.clone(), part));
             return Tensor::cat(each.collect(), 1);
         }
