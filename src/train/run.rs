@@ -62,7 +62,11 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 /// its checkpoint.
 pub fn run(task: Task<'_>) -> Result<Outcome, TrainError> {
     // on one of rayon's own threads, which starts parallel work without handing it over first
-    rayon::scope(|_| train(task))
+    rayon::scope(|_| {
+        // a thread that waits for another training's work may take up this one in between
+        let _precision = crate::kernels::Precision::F32.enter();
+        train(task)
+    })
 }
 
 fn train(task: Task<'_>) -> Result<Outcome, TrainError> {

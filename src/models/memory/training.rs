@@ -35,7 +35,7 @@ const LEAST: u64 = 256;
 const EVALUATED: u64 = 4096;
 
 /// Pages that the allocator keeps for blocks of each size, whatever the model.
-const PAGES: u64 = 16_000_000;
+const PAGES: u64 = 30_000_000;
 /// Blocks that come and go leave gaps between them, a share of what they are: measured, from 10 million
 /// to 600 million bytes of them.
 const GAPS: [u64; 2] = [17, 100];
