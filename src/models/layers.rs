@@ -182,12 +182,12 @@ impl Linear {
         let shapes = layers.each_ref().map(|layer| layer.weight.dims());
         let mut panels = Panels::new(shapes[0][1], shapes.iter().map(|[outputs, _]| outputs).sum());
         let mut biases = Vec::new();
-        let mut output = 0;
-        for layer in layers {
-            for weights in layer.weight.take().chunks_exact(panels.inputs()) {
-                panels.place(output, weights.iter().copied());
-                output += 1;
-            }
+        let mut first = 0;
+        for (layer, [outputs, _]) in layers.into_iter().zip(shapes) {
+            layer
+                .weight
+                .take_rows(|row, weights| panels.place(first + row, weights.iter().copied()));
+            first += outputs;
             biases.extend(layer.bias.as_mut().map(Weight::take).unwrap_or_default());
         }
         panels.with_bias((!biases.is_empty()).then_some(biases))

@@ -136,6 +136,20 @@ impl Weight {
             .expect("weights are held as f32")
     }
 
+    /// The same of a matrix or a table, row by row.
+    pub(super) fn take_rows(&mut self, mut take: impl FnMut(usize, &[f32])) {
+        let [_, columns] = self.dims();
+        match (&self.pair, self.later.take()) {
+            (None, Some(numbers)) => numbers.each_row(take),
+            (_, later) => {
+                self.later = later;
+                for (row, values) in self.take().chunks_exact(columns.max(1)).enumerate() {
+                    take(row, values);
+                }
+            }
+        }
+    }
+
     /// Replaces its value by one of the same dimensions, with or without autodiff.
     pub fn set(&mut self, value: Tensor<2>) {
         self.value = match value.is_autodiff() {

@@ -25,7 +25,16 @@ fn foretold_and_measured(sandbox: &Sandbox, sets: &[&str]) -> (Value, u64) {
     with(vec!["run", "pipeline.yaml", "--until", "words"]);
     let plan = with(vec!["plan", "pipeline.yaml", "--memory", "--json"]).out;
     let plan: Value = serde_json::from_str(&plan).unwrap();
-    let run = with(vec!["run", "pipeline.yaml", "--until", "base", "--force", "base", "--json"]).finished();
+    let run = with(vec![
+        "run",
+        "pipeline.yaml",
+        "--until",
+        "base",
+        "--force",
+        "base",
+        "--json",
+    ])
+    .finished();
     let shown = sandbox.fragua(&["show", run["run"].as_str().unwrap(), "--json"]).out;
     let shown: Value = serde_json::from_str(&shown).unwrap();
     let measured = of_base(&shown)["peak_bytes"].as_u64().unwrap();

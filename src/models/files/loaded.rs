@@ -49,6 +49,10 @@ pub(in crate::models) struct Numbers {
     shape: Vec<usize>,
 }
 
+/// Numbers that are read at a time.
+const PIECE: usize = 1 << 17;
+const READABLE: &str = "what was found readable is read";
+
 impl std::fmt::Debug for Numbers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?} of `{}`", self.shape, self.name)
@@ -65,7 +69,22 @@ impl Numbers {
     pub(in crate::models) fn read(self) -> Vec<f32> {
         let numbers = self.file.numbers(&self.name, self.output_axis);
         self.file.release(&self.name);
-        numbers.expect("what was found readable is read")
+        numbers.expect(READABLE)
+    }
+
+    /// Reads a matrix's rows one after another, a few at a time, so that little of it is there twice.
+    pub(in crate::models) fn each_row(self, mut take: impl FnMut(usize, &[f32])) {
+        let [rows, columns] = [self.shape[0], self.shape[1]];
+        let piece = (PIECE / columns.max(1)).max(1);
+        for start in (0..rows).step_by(piece) {
+            let range = start..(start + piece).min(rows);
+            let numbers = self.file.numbers_of_rows(&self.name, self.output_axis, range);
+            self.file.release(&self.name);
+            let numbers = numbers.expect(READABLE);
+            for (row, values) in numbers.chunks_exact(columns.max(1)).enumerate() {
+                take(start + row, values);
+            }
+        }
     }
 }
 

@@ -145,6 +145,29 @@ impl WeightFile {
             }
         }
     }
+
+    /// The numbers of some rows of a matrix.
+    ///
+    /// # Errors
+    /// As [`Self::numbers`].
+    pub fn numbers_of_rows(&self, name: &str, output_axis: usize, rows: Range<usize>) -> Result<Vec<f32>, String> {
+        let tensor = self.tensor(name).ok_or_else(|| format!("missing `{name}`"))?;
+        let [all, columns] = sides(&tensor);
+        let row = tensor.data().len() / all.max(1); // bytes
+        let part = tensor.data().get(rows.start * row..rows.end * row);
+        let part = part.and_then(|data| TensorView::new(tensor.dtype(), vec![rows.len(), columns], data).ok());
+        let part = part.ok_or_else(|| format!("`{name}` has no rows {rows:?}"))?;
+        if tensor.dtype() != Dtype::I8 {
+            return floats(&part).ok_or_else(|| format!("`{name}` is {:?}", tensor.dtype()));
+        }
+        let scale = self.scales(name, &tensor, output_axis)?;
+        let scale = if output_axis == 0 && scale.len() > 1 {
+            &scale[rows]
+        } else {
+            &scale
+        };
+        Ok(scaled(&part, scale, output_axis))
+    }
 }
 
 impl WeightFile {

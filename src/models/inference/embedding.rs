@@ -1,6 +1,5 @@
 //! From tokens to rows.
 
-use crate::kernels::Orientation;
 use crate::kernels::inference::{Panels, rows};
 use crate::models::Weight;
 
@@ -19,11 +18,14 @@ impl Embedding {
     /// The vectors of tokens and the output layer; of one weight where they are tied.
     pub(in crate::models) fn with_output(tokens: &mut Weight, output: Option<&mut Weight>) -> (Self, Panels) {
         let [rows, columns] = tokens.dims();
-        let table = tokens.take();
-        let panels = |values: &[f32]| Panels::of(values, [rows, columns], Orientation::OutputInput);
+        let panels = |weight: &mut Weight| {
+            let mut panels = Panels::new(columns, rows);
+            weight.take_rows(|row, values| panels.place(row, values.iter().copied()));
+            panels
+        };
         let (table, output) = match output {
-            Some(output) => (Some(table), panels(&output.take())),
-            None => (None, panels(&table)),
+            Some(output) => (Some(tokens.take()), panels(output)),
+            None => (None, panels(tokens)),
         };
         let embedding = Self {
             table,
