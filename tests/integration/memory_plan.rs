@@ -25,20 +25,18 @@ fn foretold_and_measured(sandbox: &Sandbox, sets: &[&str]) -> (Value, u64) {
     with(vec!["run", "pipeline.yaml", "--until", "words"]);
     let plan = with(vec!["plan", "pipeline.yaml", "--memory", "--json"]).out;
     let plan: Value = serde_json::from_str(&plan).unwrap();
-    let run = with(vec![
-        "run",
-        "pipeline.yaml",
-        "--until",
-        "base",
-        "--force",
-        "base",
-        "--json",
-    ])
-    .finished();
-    let shown = sandbox.fragua(&["show", run["run"].as_str().unwrap(), "--json"]).out;
-    let shown: Value = serde_json::from_str(&shown).unwrap();
-    let measured = of_base(&shown)["peak_bytes"].as_u64().unwrap();
-    (of_base(&plan)["memory"].clone(), measured)
+    // what threads keep of freed blocks differs by a tenth from run to run: the middle one of three
+    let mut measured: Vec<u64> = (0..3)
+        .map(|_| {
+            let again = vec!["run", "pipeline.yaml", "--until", "base", "--force", "base", "--json"];
+            let run = with(again).finished();
+            let shown = sandbox.fragua(&["show", run["run"].as_str().unwrap(), "--json"]).out;
+            let shown: Value = serde_json::from_str(&shown).unwrap();
+            of_base(&shown)["peak_bytes"].as_u64().unwrap()
+        })
+        .collect();
+    measured.sort_unstable();
+    (of_base(&plan)["memory"].clone(), measured[1])
 }
 
 #[cfg(target_os = "linux")]
@@ -65,8 +63,8 @@ steps:
     // weights and activations make about as much of it; then many activations, kept and made again
     let configurations: [&[&str]; 3] = [
         &[],
-        &["layers=16", "width=64", "batch=24"],
-        &["layers=16", "width=64", "batch=24", "again=true"],
+        &["layers=24", "width=128", "batch=48"],
+        &["layers=24", "width=128", "batch=48", "again=true"],
     ];
     let mut peaks = Vec::new();
     for sets in configurations {
