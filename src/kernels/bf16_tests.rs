@@ -6,8 +6,8 @@ use half::bf16;
 use rand::Rng;
 
 use super::cross_entropy::composed as composed_cross_entropy;
+use super::tests::{cpu, floats};
 use super::*;
-use crate::device::DeviceSpec;
 use crate::kernels::activation::composed_activation;
 use crate::seed::Seed;
 
@@ -18,14 +18,6 @@ fn leaf(name: &str, shape: [usize; 2], device: &Device) -> Tensor<2> {
         .map(|_| rng.random_range(-1.0f32..1.0))
         .collect();
     Tensor::from_data(TensorData::new(values, shape), device).require_grad()
-}
-
-fn cpu() -> Device {
-    DeviceSpec::CPU.open().unwrap().autodiff()
-}
-
-fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec::<f32>().unwrap()
 }
 
 /// The nearest bf16 numbers; gradients pass through.

@@ -3,6 +3,7 @@
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
+use super::entry::{factor, sides};
 use super::flex::{self, Array, Fused, Matrix, Precision, Target, buffer, product_in, vectorized};
 
 /// Which way a weight matrix lies.
@@ -69,22 +70,12 @@ impl Product {
         }
     }
 
-    /// The weight as the right factor `[in, out]`.
     fn factor<'a>(&self, weight: &'a Array) -> Matrix<'a> {
-        let [_, columns] = weight.dims();
-        let matrix = Matrix::rows(weight.values(), columns);
-        match self.orientation {
-            Orientation::InputOutput => matrix,
-            Orientation::OutputInput => matrix.transposed(),
-        }
+        factor(weight, self.orientation)
     }
 
     fn outputs(&self, weight: &Array) -> usize {
-        let [rows, columns] = weight.dims();
-        match self.orientation {
-            Orientation::InputOutput => columns,
-            Orientation::OutputInput => rows,
-        }
+        sides(weight, self.orientation)[1]
     }
 
     pub(super) fn multiply(&self, x: &Array, weight: &Array, bias: Option<&Array>) -> Array {

@@ -1,28 +1,10 @@
 //! Products in bf16, and operations whose insides are made again.
 
-use burn::tensor::{Device, Tensor, TensorData};
-use rand::Rng;
+use burn::tensor::Tensor;
 
+use super::tests::{cpu, floats, leaf};
 use super::*;
-use crate::device::DeviceSpec;
 use crate::seed::Seed;
-
-/// A leaf with values that are a function of its name.
-fn leaf(name: &str, shape: [usize; 2], device: &Device) -> Tensor<2> {
-    let mut rng = Seed::root(11).child(name).rng();
-    let values: Vec<f32> = (0..shape[0] * shape[1])
-        .map(|_| rng.random_range(-1.5f32..1.5))
-        .collect();
-    Tensor::from_data(TensorData::new(values, shape), device).require_grad()
-}
-
-fn cpu() -> Device {
-    DeviceSpec::CPU.open().unwrap().autodiff()
-}
-
-fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec::<f32>().unwrap()
-}
 
 #[test]
 fn bf16_holds_forward_and_backward_wherever_the_backward_pass_is() {

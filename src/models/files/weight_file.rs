@@ -138,12 +138,8 @@ impl WeightFile {
     /// A sentence that says what is wrong with it.
     pub fn numbers(&self, name: &str, output_axis: usize) -> Result<Vec<f32>, String> {
         let tensor = self.tensor(name).ok_or_else(|| format!("missing `{name}`"))?;
-        match tensor.dtype() {
-            Dtype::I8 => Ok(scaled(&tensor, &self.scales(name, &tensor, output_axis)?, output_axis)),
-            dtype => {
-                floats(&tensor).ok_or_else(|| format!("`{name}` is {dtype:?}; fragua reads F32, F16, BF16 and I8"))
-            }
-        }
+        let [rows, _] = sides(&tensor);
+        self.numbers_of_rows(name, output_axis, 0..rows)
     }
 
     /// The numbers of some rows of a matrix.
@@ -157,8 +153,10 @@ impl WeightFile {
         let part = tensor.data().get(rows.start * row..rows.end * row);
         let part = part.and_then(|data| TensorView::new(tensor.dtype(), vec![rows.len(), columns], data).ok());
         let part = part.ok_or_else(|| format!("`{name}` has no rows {rows:?}"))?;
-        if tensor.dtype() != Dtype::I8 {
-            return floats(&part).ok_or_else(|| format!("`{name}` is {:?}", tensor.dtype()));
+        let dtype = tensor.dtype();
+        if dtype != Dtype::I8 {
+            let unread = || format!("`{name}` is {dtype:?}; fragua reads F32, F16, BF16 and I8");
+            return floats(&part).ok_or_else(unread);
         }
         let scale = self.scales(name, &tensor, output_axis)?;
         let scale = if output_axis == 0 && scale.len() > 1 {
