@@ -26,7 +26,7 @@ pub struct ExplainArguments {
 
 /// Shows what makes the key of an instance, and why it would run or not.
 pub fn run(global: &Global, arguments: &ExplainArguments) -> anyhow::Result<u8> {
-    let pipeline = look::pipeline(&arguments.pipeline)?;
+    let pipeline = look::pipeline(global, &arguments.pipeline)?;
     let (device, _) = look::device(global)?;
     let store = Store::open_read_only(&global.store)?;
     let indices = instances_named(&pipeline, &arguments.step).map_err(Usage)?;

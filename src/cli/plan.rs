@@ -50,7 +50,7 @@ pub struct PictureArguments {
 
 /// Shows what a run would do. The store is only looked at.
 pub fn run(global: &Global, arguments: &PlanArguments) -> anyhow::Result<u8> {
-    let pipeline = look::pipeline(&arguments.pipeline)?;
+    let pipeline = look::pipeline(global, &arguments.pipeline)?;
     let (device, device_name) = look::device(global)?;
     let store = Store::open_read_only(&global.store)?;
     let choice = look::choice(&arguments.selection, &pipeline, &store, &device)?;

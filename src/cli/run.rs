@@ -80,7 +80,7 @@ static STOPS: AtomicU32 = AtomicU32::new(0);
 
 /// Runs what is not yet known.
 pub fn run(global: &Global, arguments: &RunArguments) -> anyhow::Result<u8> {
-    let pipeline = look::pipeline(&arguments.pipeline)?;
+    let pipeline = look::pipeline(global, &arguments.pipeline)?;
     let (device, device_name) = look::device(global)?;
     let store = Store::open(&global.store)?;
     let program = std::env::current_exe().context("cannot find this program's own file to start workers")?;
