@@ -21,6 +21,8 @@ mod entry;
 mod flex;
 mod fused_attention;
 mod fused_mlp;
+mod fused_recurrence;
+mod gates;
 mod halves;
 pub mod inference;
 mod kept;
