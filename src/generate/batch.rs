@@ -81,8 +81,8 @@ pub struct Writing<'a> {
 const FEW: usize = 16;
 /// Weights of fewer bytes than this lie in a core's cache.
 const SMALL: usize = 8 << 20;
-/// Sequences that are over whose memory is kept.
-const SPARE: usize = 4;
+/// Sequences have room for a multiple of so many tokens, so that the memory of one that is over fits the next.
+const ROOM: usize = 64;
 /// Sequences beside a small model that lie in a core's cache with it, in bytes.
 const CACHE: usize = 1 << 20;
 
@@ -141,6 +141,9 @@ fn side_by_side<R: Rows>(
     threads: usize,
 ) -> Result<Vec<R::Done>, R::Error> {
     let weights = inference.weight_bytes();
+    if writing.sampling.takes_likeliest() {
+        inference.expect_likeliest(count.saturating_mul(writing.sampling.max_new_tokens));
+    }
     // rows of their own for each thread, or where they are few one batch whose products are shared
     let most = if weights < SMALL { count } else { count.div_ceil(FEW) };
     let workers = threads.clamp(1, most.max(1));
@@ -311,14 +314,18 @@ impl<'a, R: Rows> Worker<'a, R> {
             };
             let held: usize = self.tracks.iter().map(|track| track.bytes).sum();
             if held > 0 && held + track.bytes > self.line.memory {
-                self.spare.clear();
                 self.waiting.push_front(track);
                 return;
             }
-            let capacity = track.prompt.len() + self.line.writing.sampling.max_new_tokens;
-            // memory of a sequence that is over, if it is about as large
+            let capacity = self.capacity(&track.prompt);
+            // memory of a sequence that is over, if it is about as large; else there must be room for both
             let fits = |spare: &Sequence| (capacity..=2 * capacity).contains(&spare.capacity());
             let spare = self.spare.iter().position(fits).map(|at| self.spare.swap_remove(at));
+            let inference = self.line.inference;
+            let bytes = |spare: &Sequence| inference.bytes(spare.capacity());
+            while held + track.bytes + self.spare.iter().map(bytes).sum::<usize>() > self.line.memory
+                && self.spare.pop().is_some()
+            {}
             track.sequence = Some(match spare {
                 Some(mut sequence) => {
                     self.line
@@ -330,6 +337,13 @@ impl<'a, R: Rows> Worker<'a, R> {
             });
             self.tracks.push(track);
         }
+    }
+
+    /// The tokens that a sequence has room for: at least those of its prompt and its output.
+    fn capacity(&self, prompt: &[u32]) -> usize {
+        let least = prompt.len() + self.line.writing.sampling.max_new_tokens;
+        let context = self.line.inference.config().context;
+        least.next_multiple_of(ROOM).min(context).max(least)
     }
 
     fn begin(&mut self, row: usize) {
@@ -357,7 +371,7 @@ impl<'a, R: Rows> Worker<'a, R> {
             Some(start) => (prompt.tokens, vec![start], prompt.seed),
             None => (Vec::new(), prompt.tokens, prompt.seed),
         };
-        let bytes = self.line.inference.bytes(prompt.len() + sampling.max_new_tokens);
+        let bytes = self.line.inference.bytes(self.capacity(&prompt));
         self.waiting.extend((0..count).map(|number| Track {
             row,
             number,
@@ -408,12 +422,22 @@ impl<'a, R: Rows> Worker<'a, R> {
                 });
             }
         }
-        let logits = self.line.inference.extend(&mut feeds, &mut self.work);
+        let inference = self.line.inference;
+        let (tokens, logits) = match self.line.writing.sampling.takes_likeliest() {
+            true => inference.extend_to_likeliest(&mut feeds, &mut self.work),
+            false => (&[][..], inference.extend(&mut feeds, &mut self.work)),
+        };
         self.feeds = recycled(feeds);
-        let vocabulary = self.line.inference.config().vocab_size;
-        let tracks = self.tracks.iter_mut().filter(|track| track.wanted);
-        for (track, logits) in tracks.zip(logits.chunks_exact_mut(vocabulary)) {
-            let result = choose(track, logits, self.line.writing, &mut self.scratch);
+        let mut logits = logits.chunks_exact_mut(inference.config().vocab_size);
+        let mut tokens = tokens.iter();
+        for track in self.tracks.iter_mut().filter(|track| track.wanted) {
+            let result = match tokens.next() {
+                Some(Some(token)) => Ok(written(track, *token, self.line.writing)),
+                Some(None) | None => {
+                    let logits = logits.next().expect("logits for each that has no token");
+                    choose(track, logits, self.line.writing, &mut self.scratch)
+                }
+            };
             if let Some(result) = result.transpose() {
                 track.over = true;
                 let at = self.jobs.iter().position(|job| job.row == track.row);
@@ -439,7 +463,7 @@ impl<'a, R: Rows> Worker<'a, R> {
             }
         }
         for track in &mut self.tracks {
-            if track.over && self.spare.len() < SPARE {
+            if track.over {
                 self.spare.extend(track.sequence.take());
             }
         }
@@ -454,9 +478,7 @@ fn choose(
     writing: &Writing<'_>,
     scratch: &mut Scratch,
 ) -> Result<Option<Output>, GenerateError> {
-    let Writing {
-        sampling, eos, text, ..
-    } = *writing;
+    let Writing { sampling, eos, .. } = *writing;
     if sampling.logprobs {
         scratch.raw.clear();
         scratch.raw.extend_from_slice(logits);
@@ -467,17 +489,25 @@ fn choose(
         eos,
     };
     let token = sampling.choose(logits, &history, &mut track.random, &mut scratch.candidates)?;
-    track.tokens.push(token);
     if sampling.logprobs {
         track.logprobs.push(log_probability(&scratch.raw, token));
     }
-    Ok(ended(&track.tokens, sampling, eos, text).map(|(finish, text)| Output {
+    Ok(written(track, token, writing))
+}
+
+/// Takes in a track's next token; its output, if that was the last.
+fn written(track: &mut Track, token: u32, writing: &Writing<'_>) -> Option<Output> {
+    let Writing {
+        sampling, eos, text, ..
+    } = *writing;
+    track.tokens.push(token);
+    ended(&track.tokens, sampling, eos, text).map(|(finish, text)| Output {
         text,
         finish,
         tokens: std::mem::take(&mut track.tokens),
         logprobs: std::mem::take(&mut track.logprobs),
         score: None,
-    }))
+    })
 }
 
 /// An empty list in the memory of another whose borrows are over.

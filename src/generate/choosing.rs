@@ -48,6 +48,45 @@ impl Sampling {
         candidates.draw(random)
     }
 
+    /// Whether every token is the one of the largest logit, as the model gives them, and nothing else is
+    /// asked of the logits: then [`Self::choose`] is not needed, nor are all logits.
+    pub fn takes_likeliest(&self) -> bool {
+        let Self {
+            temperature: _,
+            repetition_penalty,
+            presence_penalty,
+            frequency_penalty,
+            no_repeat_ngram_size,
+            min_new_tokens,
+            forced_bos_token_id,
+            forced_eos_token_id,
+            suppress_tokens,
+            begin_suppress_tokens,
+            num_beams,
+            logprobs,
+            // filters are for sampling, the rest is for what ends an output and for searches
+            top_k: _,
+            top_p: _,
+            min_p: _,
+            typical_p: _,
+            max_new_tokens: _,
+            stop: _,
+            length_penalty: _,
+            early_stopping: _,
+            num_return_sequences: _,
+        } = self;
+        let plain = *repetition_penalty == 1.0
+            && *presence_penalty == 0.0
+            && *frequency_penalty == 0.0
+            && *no_repeat_ngram_size == 0
+            && *min_new_tokens == 0
+            && forced_bos_token_id.is_none()
+            && forced_eos_token_id.is_none()
+            && suppress_tokens.is_empty()
+            && begin_suppress_tokens.is_empty();
+        plain && self.greedy() && *num_beams == 1 && !logprobs
+    }
+
     /// Penalties, and tokens that are forbidden or forced here.
     pub(super) fn process(&self, logits: &mut [f32], history: &History<'_>, counts: &mut Counts) {
         // f32 as in PyTorch, where a scalar takes the tensor's type

@@ -98,7 +98,12 @@ pub fn decode(
     let mut logprobs = Vec::new();
     let (mut logits, mut raw) = (Vec::new(), Vec::new());
     let mut candidates = Candidates::default();
-    model.extend(prompt, &mut logits)?;
+    let plain = sampling.takes_likeliest();
+    let mut extend = |tokens: &[u32], more: usize, logits: &mut Vec<f32>| match plain {
+        true => model.extend_to_likeliest(tokens, more, logits),
+        false => model.extend(tokens, logits).map(|()| None),
+    };
+    let mut likeliest = extend(prompt, sampling.max_new_tokens, &mut logits)?;
     loop {
         if sampling.logprobs {
             raw.clone_from(&logits);
@@ -108,7 +113,10 @@ pub fn decode(
             output: &tokens,
             eos,
         };
-        let token = sampling.choose(&mut logits, &history, &mut random, &mut candidates)?;
+        let token = match likeliest {
+            Some(token) => token,
+            None => sampling.choose(&mut logits, &history, &mut random, &mut candidates)?,
+        };
         tokens.push(token);
         if sampling.logprobs {
             logprobs.push(log_probability(&raw, token));
@@ -122,7 +130,7 @@ pub fn decode(
                 score: None,
             });
         }
-        model.extend(&[token], &mut logits)?;
+        likeliest = extend(&[token], sampling.max_new_tokens - tokens.len(), &mut logits)?;
     }
 }
 

@@ -50,6 +50,22 @@ pub trait NextToken {
     /// When the model cannot compute them.
     fn extend(&mut self, tokens: &[u32], logits: &mut Vec<f32>) -> Result<(), GenerateError>;
 
+    /// The same for whoever takes the likeliest token, the first of equal ones, of up to `more` that are to
+    /// follow: that token, or none where `logits` are to be looked at.
+    ///
+    /// # Errors
+    /// As [`Self::extend`].
+    fn extend_to_likeliest(
+        &mut self,
+        tokens: &[u32],
+        more: usize,
+        logits: &mut Vec<f32>,
+    ) -> Result<Option<u32>, GenerateError> {
+        let _ = more; // of use to a model that can prepare itself
+        self.extend(tokens, logits)?;
+        Ok(None)
+    }
+
     /// Appends a token to each of several copies.
     ///
     /// # Errors

@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use std::sync::Mutex;
+
+use serde_json::{Value, json};
 
 use super::*;
+use crate::allocator::counted::allocations;
 use crate::data::shared_for_tests;
 use crate::device::DeviceSpec;
-use crate::models::Model;
+use crate::models::{Model, ModelSettings, SpecialIds};
 use crate::seed::Seed;
 use crate::tokenizer::Tokenizer;
 
@@ -289,4 +292,157 @@ fn the_earliest_row_that_fails_is_told_of() {
         assert!(error.contains("token 9999"), "{error}");
     }
     assert!(write_rows(&rows, 0, &writing, 2).unwrap().is_empty());
+}
+
+/// A model of many tokens, with random weights.
+fn wordy() -> Writer {
+    let settings = json!({"architecture": "llama", "layers": 2, "heads": 4, "width": 64, "context": 128});
+    let settings: ModelSettings = serde_json::from_value(settings).unwrap();
+    let special = SpecialIds {
+        bos: Some(1),
+        eos: vec![2],
+        pad: None,
+    };
+    let device = DeviceSpec::CPU.open().unwrap();
+    Writer::new(Model::init(&settings.config(3001, special), Seed::root(5), &device))
+}
+
+fn of_length(length: usize) -> Vec<u32> {
+    (0..length)
+        .map(|at| 3 + ((length * 977 + at * 613) % 2990) as u32)
+        .collect()
+}
+
+#[test]
+fn likeliest_tokens_are_written_as_from_all_logits() {
+    let writer = wordy();
+    let text = |tokens: &[u32]| format!("{tokens:?}");
+    let prompts: Vec<Vec<u32>> = (1..=30).map(of_length).collect();
+    let write = |sampling: &Sampling, threads: usize| -> Vec<Vec<u32>> {
+        let writing = Writing {
+            writer: &writer,
+            sampling,
+            eos: &[2],
+            text: &text,
+        };
+        let rows = Prompts {
+            prompts: prompts.clone(),
+            broken: None,
+        };
+        let written = write_rows(&rows, prompts.len(), &writing, threads).unwrap();
+        written
+            .into_iter()
+            .map(|mut outputs| outputs.remove(0).tokens)
+            .collect()
+    };
+    // for log-probabilities all logits are needed
+    let all = Sampling {
+        max_new_tokens: 20,
+        logprobs: true,
+        ..Sampling::default()
+    };
+    let expected = write(&all, 1);
+    let sampling = Sampling {
+        logprobs: false,
+        ..all.clone()
+    };
+    assert!(sampling.takes_likeliest() && !all.takes_likeliest());
+    for threads in [1, 2, 5] {
+        assert_eq!(write(&sampling, threads), expected);
+    }
+    for (prompt, expected) in prompts.iter().zip(&expected) {
+        let (cached, before) = writer.start(prompt, 20).unwrap();
+        let alone = outputs(cached, &before, &sampling, &[2], &text, Seed::root(1)).unwrap();
+        assert_eq!(&alone[0].tokens, expected);
+    }
+    assert!(expected.iter().any(|tokens| tokens[3..] != expected[0][3..]));
+}
+
+#[test]
+fn what_asks_more_of_the_logits_sees_them_all() {
+    let changes = [
+        json!({"temperature": 0.5}),
+        json!({"repetition_penalty": 1.1}),
+        json!({"presence_penalty": 0.1}),
+        json!({"frequency_penalty": -0.1}),
+        json!({"no_repeat_ngram_size": 3}),
+        json!({"min_new_tokens": 2}),
+        json!({"forced_bos_token_id": 5}),
+        json!({"forced_eos_token_id": 5}),
+        json!({"suppress_tokens": [4]}),
+        json!({"begin_suppress_tokens": [4]}),
+        json!({"num_beams": 2}),
+        json!({"logprobs": true}),
+    ];
+    for change in changes {
+        let sampling: Sampling = serde_json::from_value(change.clone()).unwrap();
+        assert!(!sampling.takes_likeliest(), "{change}");
+    }
+    let plain = json!({"max_new_tokens": 9, "stop": ["x"], "top_k": 5, "top_p": 0.5});
+    let plain: Sampling = serde_json::from_value(plain).unwrap();
+    assert!(plain.takes_likeliest());
+}
+
+/// Rows that count what is allocated between one token and the next.
+struct Counting {
+    rows: Prompts,
+    counts: Mutex<Vec<usize>>,
+}
+
+impl Rows for Counting {
+    type Kept = ();
+    type Done = Vec<Output>;
+    type Error = (usize, String);
+
+    fn begin(&self, row: usize) -> Result<Begun<Self>, Self::Error> {
+        let tokens = self.rows.prompts[row].clone();
+        Ok(Begun::Write(
+            (),
+            Prompt {
+                tokens,
+                seed: Seed::root(1),
+            },
+        ))
+    }
+
+    fn done(&self, _: usize, (): (), outputs: Result<Vec<Output>, GenerateError>) -> Result<Self::Done, Self::Error> {
+        Ok(outputs.unwrap())
+    }
+
+    fn go_on(&self) -> Result<(), Self::Error> {
+        self.counts.lock().unwrap().push(allocations());
+        Ok(())
+    }
+}
+
+#[test]
+fn a_token_of_a_batch_is_written_without_allocating() {
+    let writer = wordy();
+    let sampled = json!({"max_new_tokens": 40, "temperature": 0.9, "top_k": 40, "top_p": 0.9});
+    let sampled: Sampling = serde_json::from_value(sampled).unwrap();
+    let greedy = Sampling {
+        max_new_tokens: 40,
+        ..Sampling::default()
+    };
+    for sampling in [greedy, sampled] {
+        let writing = Writing {
+            writer: &writer,
+            sampling: &sampling,
+            eos: &[],
+            text: &|_| String::new(),
+        };
+        let rows = Counting {
+            rows: Prompts {
+                prompts: (0..8).map(|_| of_length(5)).collect(),
+                broken: None,
+            },
+            counts: Mutex::new(Vec::with_capacity(1000)),
+        };
+        write_rows(&rows, 8, &writing, 1).unwrap();
+        let counts = rows.counts.into_inner().unwrap();
+        assert!(counts.len() >= 40, "asked before every token");
+        // memory grows to what is needed in the first passes
+        let made = counts[35] - counts[5];
+        assert!(made <= 2, "{made} for 30 tokens of 8 rows");
+    }
 }

@@ -32,16 +32,34 @@ impl<'a, M: NextToken> Watched<'a, M> {
     }
 }
 
-impl<M: NextToken> NextToken for Watched<'_, M> {
-    fn extend(&mut self, tokens: &[u32], logits: &mut Vec<f32>) -> Result<(), GenerateError> {
+impl<M: NextToken> Watched<'_, M> {
+    /// Tells of tokens that the model is given.
+    fn see(&mut self, tokens: &[u32]) -> Result<(), GenerateError> {
         if self.begun {
             self.output.extend(tokens);
         }
         self.begun = true;
-        if (self.tell)(&self.output).is_break() {
-            return Err(GenerateError::Stopped);
+        match (self.tell)(&self.output) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(GenerateError::Stopped),
         }
+    }
+}
+
+impl<M: NextToken> NextToken for Watched<'_, M> {
+    fn extend(&mut self, tokens: &[u32], logits: &mut Vec<f32>) -> Result<(), GenerateError> {
+        self.see(tokens)?;
         self.model.extend(tokens, logits)
+    }
+
+    fn extend_to_likeliest(
+        &mut self,
+        tokens: &[u32],
+        more: usize,
+        logits: &mut Vec<f32>,
+    ) -> Result<Option<u32>, GenerateError> {
+        self.see(tokens)?;
+        self.model.extend_to_likeliest(tokens, more, logits)
     }
 }
 

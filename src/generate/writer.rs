@@ -153,30 +153,64 @@ fn step(model: &Model, cache: &mut Cache, device: &Device, tokens: &[u32], logit
         .expect("logits are held as f32");
 }
 
+impl Cached<'_> {
+    /// Appends tokens; the likeliest next one if it is `asked` for and found, or else the logits.
+    fn read(
+        &mut self,
+        tokens: &[u32],
+        logits: &mut Vec<f32>,
+        asked: Option<usize>,
+    ) -> Result<Option<u32>, GenerateError> {
+        known(tokens, self.vocabulary)?;
+        let (inference, sequence, work) = match &mut self.state {
+            State::Compiled(inference, sequence, work) => (inference, sequence, work),
+            State::Tensors(model, cache, device) => {
+                step(model, cache, device, tokens, logits);
+                return Ok(None);
+            }
+        };
+        if let Some(more) = asked {
+            inference.expect_likeliest(more);
+        }
+        // a long prompt in pieces, which the workspace is bounded by
+        let mut pieces = tokens.chunks(PIECE).peekable();
+        let mut likeliest = None;
+        while let Some(tokens) = pieces.next() {
+            let wanted = pieces.peek().is_none();
+            let mut feed = [Feed {
+                sequence,
+                tokens,
+                wanted,
+            }];
+            let last = match asked {
+                Some(_) => {
+                    let (tokens, last) = inference.extend_to_likeliest(&mut feed, work);
+                    likeliest = tokens.first().copied().flatten();
+                    last
+                }
+                None => inference.extend(&mut feed, work),
+            };
+            if wanted && likeliest.is_none() {
+                logits.clear();
+                logits.extend_from_slice(last);
+            }
+        }
+        Ok(likeliest)
+    }
+}
+
 impl NextToken for Cached<'_> {
     fn extend(&mut self, tokens: &[u32], logits: &mut Vec<f32>) -> Result<(), GenerateError> {
-        known(tokens, self.vocabulary)?;
-        match &mut self.state {
-            State::Compiled(inference, sequence, work) => {
-                // a long prompt in pieces, which the workspace is bounded by
-                let mut pieces = tokens.chunks(PIECE).peekable();
-                while let Some(tokens) = pieces.next() {
-                    let wanted = pieces.peek().is_none();
-                    let mut feed = [Feed {
-                        sequence,
-                        tokens,
-                        wanted,
-                    }];
-                    let last = inference.extend(&mut feed, work);
-                    if wanted {
-                        logits.clear();
-                        logits.extend_from_slice(last);
-                    }
-                }
-            }
-            State::Tensors(model, cache, device) => step(model, cache, device, tokens, logits),
-        }
-        Ok(())
+        self.read(tokens, logits, None).map(|_| ())
+    }
+
+    fn extend_to_likeliest(
+        &mut self,
+        tokens: &[u32],
+        more: usize,
+        logits: &mut Vec<f32>,
+    ) -> Result<Option<u32>, GenerateError> {
+        self.read(tokens, logits, Some(more))
     }
 
     fn extend_all(all: &mut [(&mut Self, u32, &mut Vec<f32>)]) -> Result<(), GenerateError> {

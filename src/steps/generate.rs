@@ -13,7 +13,7 @@ use crate::generate::{
     Alternative, Begun, Finished, GenerateError, Generation, Output, Prompt, Prompted, Prompter, Prompting, Rows,
     Sampling, Writer, Writing, end_tokens, ids, whole, write, write_rows,
 };
-use crate::models::memory::generation;
+use crate::models::memory::{Likeliest, generation};
 use crate::prompt::Template;
 use crate::seed::Seed;
 use crate::step::{
@@ -76,7 +76,11 @@ impl Step for Generate {
         let memory = config.map(|config| {
             // a worker a thread, sequences of as many tokens as the context has room for
             let threads = prospects.threads as u64;
-            generation(&config, threads, config.context as u64, threads)
+            let likeliest = match self.sampling.takes_likeliest() {
+                true => Likeliest::Taken,
+                false => Likeliest::NotAlone,
+            };
+            generation(&config, threads, config.context as u64, threads, likeliest)
         });
         match memory {
             Ok(memory) => Outlook {

@@ -1,5 +1,7 @@
 //! The keys and values of a sequence, and attention of single rows over them.
 
+use std::cell::RefCell;
+
 use super::lanes::{Lanes, Line, by_lanes};
 use crate::kernels::Heads;
 use crate::kernels::flex::{exp, vectorized};
@@ -37,6 +39,11 @@ pub struct Terms<'a> {
     pub columns: usize,
     /// The column of the first key.
     pub start: usize,
+}
+
+thread_local! {
+    /// A row's scores, kept from row to row.
+    static SCORES: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Attended {
@@ -98,13 +105,15 @@ impl Attended {
         self.length += 1;
     }
 
-    /// Attention of one row of `[query · width]` queries into as many outputs. `scores` is a scratch.
-    pub fn attend(&self, queries: &[f32], attention: &Attention<'_>, out: &mut [f32], scores: &mut Vec<f32>) {
+    /// Attention of one row of `[query · width]` queries into as many outputs.
+    pub fn attend(&self, queries: &[f32], attention: &Attention<'_>, out: &mut [f32]) {
         let Heads { query, width, .. } = self.heads;
         let seen = attention.seen;
         assert!(seen > 0 && seen <= self.length, "a row sees keys that are there");
         assert!(queries.len() == query * width && out.len() == query * width);
-        scores.resize(seen.next_multiple_of(16), 0.0);
+        let mut memory = SCORES.take();
+        memory.resize(memory.len().max(self.capacity.next_multiple_of(16)), 0.0);
+        let scores = &mut memory[..seen.next_multiple_of(16)];
         let group = self.heads.group();
         for head in 0..query {
             let of_head = head * width..(head + 1) * width;
@@ -122,6 +131,7 @@ impl Attended {
             let total = exponentials(scores, scale);
             mix(&mut out[of_head], &scores[..seen], values, 1.0 / total);
         }
+        SCORES.set(memory);
     }
 }
 
@@ -324,8 +334,7 @@ mod tests {
             let terms = Terms { table: &table, columns: length + 1, start: 1 };
             let attention = Attention { scale: 0.3, seen, bias: biased.then_some(terms) };
             let mut out = vec![0.0; queries.len()];
-            let mut scores = Vec::new();
-            attended.clone().attend(&queries, &attention, &mut out, &mut scores);
+            attended.clone().attend(&queries, &attention, &mut out);
             for head in 0..heads.query {
                 let query = &queries[head * width..][..width];
                 let place = head / group * width;

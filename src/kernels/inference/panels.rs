@@ -1,5 +1,7 @@
 //! Products of rows with a weight.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::lanes::{Lanes, Line, by_lanes};
@@ -125,33 +127,142 @@ impl Panels {
             x.len() == rows * self.inputs && out.len() == rows * self.outputs,
             "rows of the weight's inputs and outputs"
         );
-        let shared = Shared::new(out);
-        let groups = self.outputs.div_ceil(16 * GROUP);
-        let threads = rayon::current_num_threads();
-        if threads == 1 || groups == 1 || rows * self.inputs * self.outputs < SPLIT {
-            return multiply_groups(self, x, shared, rows, 0, groups, target);
+        let sheet = Sheet {
+            out: Shared::new(out),
+            first: 0,
+            stride: self.outputs,
+        };
+        let parts = self.parts(rows);
+        match parts.count() {
+            1 => multiply_groups(self, x, sheet, rows, 0, self.groups(), target),
+            count => (0..count).into_par_iter().for_each(|part| {
+                let groups = parts.of(part);
+                multiply_groups(self, x, sheet, rows, groups.start, groups.end, target);
+            }),
         }
-        // a part a thread, each of neighbouring groups: a sum is never split
-        let share = groups.div_ceil(threads);
-        (0..groups.div_ceil(share)).into_par_iter().for_each(|part| {
-            let from = part * share;
-            multiply_groups(self, x, shared, rows, from, (from + share).min(groups), target);
-        });
     }
+
+    /// Groups of panels.
+    pub(super) fn groups(&self) -> usize {
+        self.outputs.div_ceil(16 * GROUP)
+    }
+
+    /// How a product of so many rows is shared among the threads of the pool.
+    pub(super) fn parts(&self, rows: usize) -> Parts {
+        Parts::of_product(self.groups(), rows * self.inputs * self.outputs)
+    }
+
+    /// Some neighbouring groups' outputs for all rows, into rows of their own.
+    pub(super) fn multiply_some(&self, x: &[f32], out: &mut [f32], groups: Range<usize>) {
+        let first = groups.start * GROUP * 16;
+        let stride = (groups.end * GROUP * 16).min(self.outputs) - first;
+        let rows = x.len() / self.inputs;
+        assert!(out.len() >= rows * stride, "room for so many outputs");
+        let sheet = Sheet {
+            out: Shared::new(out),
+            first,
+            stride,
+        };
+        multiply_groups(self, x, sheet, rows, groups.start, groups.end, Target::Replace);
+    }
+
+    /// The outputs of one panel for one row, of which there are fewer than sixteen in the last.
+    pub(super) fn multiply_panel<'o>(&self, row: &[f32], panel: usize, out: &'o mut [f32; 16]) -> &'o [f32] {
+        let width = (self.outputs - panel * 16).min(16);
+        let sheet = Sheet {
+            out: Shared::new(out),
+            first: panel * 16,
+            stride: width,
+        };
+        panel_alone(self, row, sheet, panel);
+        &out[..width]
+    }
+
+    /// The lines of a panel, from the first input to the last.
+    pub(super) fn panel(&self, panel: usize) -> impl Iterator<Item = &Line> {
+        let (start, step, _) = self.at(panel * 16);
+        self.lines[start..].iter().step_by(step).take(self.inputs)
+    }
+
+    /// Whether something is added to its products.
+    pub(super) fn is_biased(&self) -> bool {
+        self.bias.is_some()
+    }
+}
+
+/// Neighbouring groups for each thread: a sum is never split.
+#[derive(Clone, Copy)]
+pub(super) struct Parts {
+    groups: usize,
+    share: usize,
+}
+
+impl Parts {
+    /// For a product of so many multiplications on the threads of the pool.
+    pub(super) fn of_product(groups: usize, multiplications: usize) -> Self {
+        let threads = match multiplications {
+            0..SPLIT => 1,
+            _ => rayon::current_num_threads(),
+        };
+        Self {
+            groups,
+            share: groups.div_ceil(threads).max(1),
+        }
+    }
+
+    /// How many there are: one at least.
+    pub(super) fn count(self) -> usize {
+        self.groups.div_ceil(self.share).max(1)
+    }
+
+    /// The groups of one.
+    pub(super) fn of(self, part: usize) -> Range<usize> {
+        part * self.share..((part + 1) * self.share).min(self.groups)
+    }
+}
+
+/// Where products are written: some outputs of each row.
+#[derive(Clone, Copy)]
+struct Sheet<'a> {
+    out: Shared<'a>,
+    /// The output that its first column is of.
+    first: usize,
+    /// Values from one row to the next.
+    stride: usize,
 }
 
 by_lanes! {
     /// The outputs of some groups, for all rows.
     fn multiply_groups(
-        panels: &Panels, x: &[f32], out: Shared<'_>, rows: usize, from: usize, to: usize, target: Target,
+        panels: &Panels, x: &[f32], out: Sheet<'_>, rows: usize, from: usize, to: usize, target: Target,
     ) by groups_of
+}
+
+by_lanes! {
+    /// The outputs of a panel, for one row.
+    fn panel_alone(panels: &Panels, row: &[f32], out: Sheet<'_>, panel: usize) by one_panel
+}
+
+#[inline(always)]
+fn one_panel<L: Lanes>(panels: &Panels, row: &[f32], out: Sheet<'_>, panel: usize) {
+    let (line, step, _) = panels.at(panel * 16);
+    let place = Place {
+        panels,
+        x: row,
+        out,
+        line,
+        step,
+        output: panel * 16,
+        target: Target::Replace,
+    };
+    tile::<L, 1, 1>(&place, 0);
 }
 
 #[inline(always)]
 fn groups_of<L: Lanes>(
     panels: &Panels,
     x: &[f32],
-    out: Shared<'_>,
+    out: Sheet<'_>,
     rows: usize,
     from: usize,
     to: usize,
@@ -186,7 +297,7 @@ fn groups_of<L: Lanes>(
 struct Place<'a> {
     panels: &'a Panels,
     x: &'a [f32],
-    out: Shared<'a>,
+    out: Sheet<'a>,
     /// The first line, and lines from one input to the next.
     line: usize,
     step: usize,
@@ -240,8 +351,9 @@ fn tile<L: Lanes, const R: usize, const P: usize>(place: &Place<'_>, row: usize)
         for (panel, sum) in sums.into_iter().enumerate() {
             let output = place.output + panel * 16;
             let width = (outputs - output).min(16);
+            let Sheet { out, first, stride } = place.out;
             // SAFETY: each tile writes its own rows and outputs.
-            let out = unsafe { place.out.part((row + r) * outputs + output, width) };
+            let out = unsafe { out.part((row + r) * stride + output - first, width) };
             let bias = place.panels.bias.as_ref().map(|bias| &bias[output..output + width]);
             finish(sum, out, bias, place.target);
         }
@@ -287,6 +399,15 @@ mod tests {
             .collect()
     }
 
+    /// Whole rows of outputs.
+    fn sheet(out: &mut [f32], outputs: usize) -> Sheet<'_> {
+        Sheet {
+            out: Shared::new(out),
+            first: 0,
+            stride: outputs,
+        }
+    }
+
     proptest! {
         #[test]
         fn products_are_sums_and_alike_on_every_instruction_set(
@@ -320,20 +441,35 @@ mod tests {
                 panels.multiply(&x[row * inputs..][..inputs], &mut alone, target);
                 prop_assert_eq!(&alone[..], &found[at]);
             }
-            let groups = outputs.div_ceil(16 * GROUP);
+            let groups = panels.groups();
             let mut portable = before.clone();
-            groups_of::<[f32; 16]>(&panels, &x, Shared::new(&mut portable), rows, 0, groups, target);
+            groups_of::<[f32; 16]>(&panels, &x, sheet(&mut portable, outputs), rows, 0, groups, target);
             prop_assert_eq!(&portable, &found);
             #[cfg(target_arch = "x86_64")]
             if crate::kernels::inference::available() {
                 let mut narrow = before;
                 #[target_feature(enable = "avx2,fma")]
-                fn by_avx2(panels: &Panels, x: &[f32], out: Shared<'_>, rows: usize, groups: usize, target: Target) {
+                fn by_avx2(panels: &Panels, x: &[f32], out: Sheet<'_>, rows: usize, groups: usize, target: Target) {
                     groups_of::<crate::kernels::inference::lanes::Avx2>(panels, x, out, rows, 0, groups, target);
                 }
                 // SAFETY: the processor has these instructions.
-                unsafe { by_avx2(&panels, &x, Shared::new(&mut narrow), rows, groups, target) };
+                unsafe { by_avx2(&panels, &x, sheet(&mut narrow, outputs), rows, groups, target) };
                 prop_assert_eq!(&narrow, &found);
+            }
+            // some of the outputs, and a panel by itself
+            if !add {
+                let last = groups - 1..groups;
+                let first = last.start * GROUP * 16;
+                let mut some = vec![0.0; rows * (outputs - first)];
+                panels.multiply_some(&x, &mut some, last);
+                for row in 0..rows {
+                    let expected = &found[row * outputs..][first..outputs];
+                    prop_assert_eq!(&some[row * expected.len()..][..expected.len()], expected);
+                    let panel = (row * 5) % outputs.div_ceil(16);
+                    let mut values = [0.0; 16];
+                    let values = panels.multiply_panel(&x[row * inputs..][..inputs], panel, &mut values);
+                    prop_assert_eq!(values, &found[row * outputs + panel * 16..][..values.len()]);
+                }
             }
             let mut row = vec![0.0; inputs];
             panels.row(outputs - 1, &mut row);

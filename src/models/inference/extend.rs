@@ -1,18 +1,20 @@
 //! A whole model, and its passes.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::workspace::{Row, Workspace, room};
 use super::{Block, Embedding, Recurrent, RecurrentBlock, Sequence, Stack};
-use crate::kernels::inference::{Attended, Panels, Target, rows};
+use crate::kernels::inference::{Attended, Panels, Screen, Target, rows};
 use crate::models::ModelConfig;
 
 /// A model laid out for inference on the CPU.
 #[derive(Clone, Debug)]
 pub struct Inference {
-    config: ModelConfig,
+    pub(super) config: ModelConfig,
     parameters: usize,
     network: Network,
+    /// Of the output layer, once it is worth it.
+    pub(super) screen: Arc<OnceLock<Option<Screen>>>,
 }
 
 /// From rows of tokens to rows that the output layer reads.
@@ -45,6 +47,11 @@ pub struct Feed<'a> {
     pub wanted: bool,
 }
 
+/// The bytes of what [`Inference::expect_likeliest`] lays out for a model.
+pub fn screen_bytes(config: &ModelConfig) -> usize {
+    Screen::bytes_of(config.width, config.vocab_size)
+}
+
 impl Network {
     /// A decoder of attention blocks by itself.
     pub(in crate::models) fn decoder_only(embedding: Embedding, stack: Stack, output: Panels) -> Self {
@@ -64,6 +71,7 @@ impl Inference {
             config: config.clone(),
             parameters,
             network,
+            screen: Arc::default(),
         }
     }
 
@@ -141,7 +149,70 @@ impl Inference {
     /// When a token is not in the vocabulary, or a sequence or the context has no room: callers
     /// count tokens first.
     pub fn extend<'w>(&self, feeds: &mut [Feed<'_>], work: &'w mut Workspace) -> &'w mut [f32] {
-        let (width, vocabulary) = (self.config.width, self.config.vocab_size);
+        let wanted = self.advance(feeds, work);
+        let Workspace { normal, logits, .. } = work;
+        let ready = room(normal, wanted * self.config.width);
+        let logits = room(logits, wanted * self.config.vocab_size);
+        self.network.output.multiply(ready, logits, Target::Replace);
+        logits
+    }
+
+    /// The same for whoever takes the likeliest token, the first of equal ones: that of each that wants
+    /// one; and the logits of those that it is not given for, which are to be looked at: `[those, vocabulary]`.
+    /// Such are all whose largest logit is not a finite number, and maybe others.
+    ///
+    /// # Panics
+    /// As [`Self::extend`].
+    pub fn extend_to_likeliest<'w>(
+        &self,
+        feeds: &mut [Feed<'_>],
+        work: &'w mut Workspace,
+    ) -> (&'w [Option<u32>], &'w mut [f32]) {
+        let wanted = self.advance(feeds, work);
+        let width = self.config.width;
+        let Workspace {
+            normal,
+            last,
+            logits,
+            tokens,
+            finding,
+            screening,
+            ..
+        } = work;
+        let ready = room(normal, wanted * width);
+        let output = &self.network.output;
+        tokens.clear();
+        tokens.resize(wanted, None);
+        match self.screen.get() {
+            Some(Some(screen)) if screening.pays() => screen.likeliest(output, ready, tokens, screening),
+            _ => output.likeliest(ready, tokens, finding),
+        }
+        let open = tokens.iter().filter(|token| token.is_none()).count();
+        let rows = room(last, open * width);
+        let looked_at = tokens.iter().zip(ready.chunks_exact(width));
+        let looked_at = looked_at.filter(|(token, _)| token.is_none());
+        for (row, (_, ready)) in rows.chunks_exact_mut(width).zip(looked_at) {
+            row.copy_from_slice(ready);
+        }
+        let logits = room(logits, open * self.config.vocab_size);
+        output.multiply(rows, logits, Target::Replace);
+        (tokens, logits)
+    }
+
+    /// Lays the output layer out once more for [`Self::extend_to_likeliest`], where the processor and its size
+    /// make that worth it for so many tokens. What is written does not depend on it.
+    pub fn expect_likeliest(&self, tokens: usize) {
+        /// What laying it out takes is saved by so many.
+        const WORTH: usize = 256;
+        if tokens >= WORTH {
+            self.screen.get_or_init(|| Screen::of(&self.network.output));
+        }
+    }
+
+    /// Takes the sequences further; what the output layer reads of those that want it is then in `work.normal`,
+    /// and there are so many.
+    fn advance(&self, feeds: &mut [Feed<'_>], work: &mut Workspace) -> usize {
+        let width = self.config.width;
         work.rows.clear();
         for (number, feed) in feeds.iter().enumerate() {
             assert!(!feed.tokens.is_empty(), "a sequence is taken further by tokens");
@@ -167,7 +238,6 @@ impl Inference {
             x,
             normal,
             last,
-            logits,
             rows: order,
             ..
         } = work;
@@ -189,9 +259,7 @@ impl Inference {
         if self.network.output_scale != 1.0 {
             rows::scale(ready, self.network.output_scale);
         }
-        let logits = room(logits, wanted * vocabulary);
-        self.network.output.multiply(ready, logits, Target::Replace);
-        logits
+        wanted
     }
 
     /// The vectors of the rows' tokens, into `work.x`.

@@ -18,7 +18,7 @@ mod workspace;
 
 pub(super) use embedding::Embedding;
 pub(super) use extend::{Decoder, Network};
-pub use extend::{Feed, Inference};
+pub use extend::{Feed, Inference, screen_bytes};
 pub(super) use parts::{Block, Cross, Mlp, Norm};
 pub(super) use recurrent::{Recurrent, RecurrentBlock};
 pub use sequence::Sequence;

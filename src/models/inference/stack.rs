@@ -127,7 +127,8 @@ impl Positions {
 }
 
 impl Stack {
-    /// Takes the rows in `work.x` through all blocks; [`Self::finish`] does the last norm.
+    /// Takes the rows in `work.x` through all blocks; [`Self::finish`] does the last norm. Of a decoder, the
+    /// rows that are wanted are left in `work.rows` and `work.x`: keys and values are kept of all.
     pub(super) fn forward(&self, feeds: &mut [Feed<'_>], work: &mut Workspace, width: usize) {
         let Workspace {
             rows,
@@ -137,23 +138,44 @@ impl Stack {
             mixed,
             inner,
             gated,
-            scores,
             ..
         } = work;
-        let (count, queries) = (rows.len(), self.heads.query * self.heads.width);
-        let x = room(x, count * width);
-        let normal = room(normal, count * width);
-        let mixed = room(mixed, count * queries);
+        let (mut count, queries) = (rows.len(), self.heads.query * self.heads.width);
+        let mut x = room(x, count * width);
+        let mut normal = room(normal, count * width);
+        let mut mixed = room(mixed, count * queries);
         let after = self.order == Order::After;
         for (layer, block) in self.blocks.iter().enumerate() {
-            let packed = room(packed, count * self.heads.packed());
+            let mut packed = room(packed, count * self.heads.packed());
             if after {
                 block.attention_in.multiply(x, packed, Target::Replace);
             } else {
                 block.attention_norm.apply(x, normal);
                 block.attention_in.multiply(normal, packed, Target::Replace);
             }
-            self.attend(layer, rows, feeds, packed, mixed, scores);
+            self.keep(layer, rows, feeds, packed);
+            if self.causal && layer + 1 == self.blocks.len() {
+                // what follows is for the rows whose logits are wanted
+                let kept = keep_wanted(
+                    rows,
+                    feeds,
+                    &mut [
+                        (&mut *x, width),
+                        (&mut *normal, width),
+                        (&mut *packed, self.heads.packed()),
+                    ],
+                );
+                if kept == 0 {
+                    return;
+                }
+                count = kept;
+                (x, normal) = (&mut x[..count * width], &mut normal[..count * width]);
+                (packed, mixed) = (
+                    &mut packed[..count * self.heads.packed()],
+                    &mut mixed[..count * queries],
+                );
+            }
+            self.attend(layer, rows, feeds, packed, mixed);
             if self.order == Order::Parallel
                 && let Some(norm) = &block.mlp_norm
             {
@@ -180,7 +202,7 @@ impl Stack {
                     };
                     (source, attention)
                 };
-                attend_rows(rows, asking, mixed, queries, scores, &scoring);
+                attend_rows(rows, asking, mixed, queries, &scoring);
                 cross.out.multiply(mixed, x, Target::Add);
                 if after {
                     renormalise(&cross.norm, x, normal);
@@ -201,23 +223,19 @@ impl Stack {
         }
     }
 
-    /// Attention of the rows to what their sequences have read, themselves included.
-    fn attend(
-        &self,
-        layer: usize,
-        rows: &[Row],
-        feeds: &mut [Feed<'_>],
-        packed: &mut [f32],
-        mixed: &mut [f32],
-        scores: &mut Vec<f32>,
-    ) {
+    /// A layer's keys and values; an encoder is done with them when the next one begins.
+    fn place(&self, layer: usize) -> usize {
+        if self.causal { layer } else { 0 }
+    }
+
+    /// Turns the rows' queries and keys, and keeps keys and values.
+    fn keep(&self, layer: usize, rows: &[Row], feeds: &mut [Feed<'_>], packed: &mut [f32]) {
         let Heads {
             query,
             key_value,
             width,
         } = self.heads;
-        // an encoder is done with a layer's keys and values when the next one begins
-        let place = if self.causal { layer } else { 0 };
+        let place = self.place(layer);
         if !self.causal {
             for feed in feeds.iter_mut() {
                 feed.sequence.layers[place].attended().truncate(0);
@@ -229,6 +247,11 @@ impl Stack {
             let attended = feeds[row.feed].sequence.layers[place].attended();
             attended.push(&packed[keys..values], &packed[values..]);
         }
+    }
+
+    /// Attention of the rows to what their sequences have read, themselves included.
+    fn attend(&self, layer: usize, rows: &[Row], feeds: &[Feed<'_>], packed: &[f32], mixed: &mut [f32]) {
+        let place = self.place(layer);
         let scoring = |row: &Row| {
             let Kept::Attention(attended) = &feeds[row.feed].sequence.layers[place] else {
                 unreachable!("a layer of attention keeps keys and values")
@@ -244,7 +267,7 @@ impl Stack {
             };
             (attended, attention)
         };
-        attend_rows(rows, packed, mixed, query * width, scores, &scoring);
+        attend_rows(rows, packed, mixed, self.heads.query * self.heads.width, &scoring);
     }
 
     /// The last norm.
@@ -256,30 +279,40 @@ impl Stack {
     }
 }
 
+/// Moves the rows that are wanted, the last ones of feeds that say so, to the front of values of so many
+/// columns; gives their number.
+fn keep_wanted(rows: &mut Vec<Row>, feeds: &[Feed<'_>], values: &mut [(&mut [f32], usize)]) -> usize {
+    let mut kept = 0;
+    for row in 0..rows.len() {
+        let place = rows[row];
+        let ends = rows.get(row + 1).is_none_or(|next| next.feed != place.feed);
+        if ends && feeds[place.feed].wanted {
+            rows[kept] = place;
+            for (values, columns) in values.iter_mut() {
+                values.copy_within(row * *columns..(row + 1) * *columns, kept * *columns);
+            }
+            kept += 1;
+        }
+    }
+    rows.truncate(kept);
+    kept
+}
+
 /// What a row attends to, and how.
 type Scoring<'a, 'b> = &'b (dyn Fn(&Row) -> (&'a Attended, Attention<'a>) + Sync);
 
 /// Attention of rows that begin with their queries.
-fn attend_rows(
-    rows: &[Row],
-    asking: &[f32],
-    mixed: &mut [f32],
-    queries: usize,
-    scores: &mut Vec<f32>,
-    scoring: Scoring<'_, '_>,
-) {
+fn attend_rows(rows: &[Row], asking: &[f32], mixed: &mut [f32], queries: usize, scoring: Scoring<'_, '_>) {
     const MANY: usize = 8;
     let stride = asking.len() / rows.len();
-    let one = |scores: &mut Vec<f32>, (number, mixed): (usize, &mut [f32])| {
+    let one = |(number, mixed): (usize, &mut [f32])| {
         let (attended, attention) = scoring(&rows[number]);
-        attended.attend(&asking[number * stride..][..queries], &attention, mixed, scores);
+        attended.attend(&asking[number * stride..][..queries], &attention, mixed);
     };
     if rows.len() < MANY || rayon::current_num_threads() == 1 {
-        let rows = mixed.chunks_exact_mut(queries).enumerate();
-        rows.for_each(|row| one(scores, row));
+        mixed.chunks_exact_mut(queries).enumerate().for_each(one);
     } else {
-        let rows = mixed.par_chunks_exact_mut(queries).enumerate();
-        rows.for_each_init(Vec::new, |scores, row| one(scores, row));
+        mixed.par_chunks_exact_mut(queries).enumerate().for_each(one);
     }
 }
 

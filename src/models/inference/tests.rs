@@ -4,7 +4,9 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::allocator::counted::allocations;
 use crate::device::DeviceSpec;
+use crate::kernels::inference::Screen;
 use crate::models::{Cache, Model, ModelSettings, Sources, SpecialIds};
 use crate::seed::Seed;
 
@@ -40,13 +42,17 @@ const VOCABULARY: usize = 83;
 
 /// A model whose weights are all of a size that shows.
 fn model(settings: &Value) -> Model {
+    model_of(settings, VOCABULARY)
+}
+
+fn model_of(settings: &Value, vocabulary: usize) -> Model {
     let settings: ModelSettings = serde_json::from_value(settings.clone()).unwrap();
     let special = SpecialIds {
         bos: Some(1),
         eos: vec![2],
         pad: Some(0),
     };
-    let mut model = Model::init(&settings.config(VOCABULARY, special), Seed::root(5), &device());
+    let mut model = Model::init(&settings.config(vocabulary, special), Seed::root(5), &device());
     for (number, weight) in model.weights_mut().into_iter().enumerate() {
         let mut state = number as u32;
         weight.update(|value| {
@@ -204,5 +210,121 @@ fn a_copy_goes_on_by_itself() {
         // as does a sequence in the memory of another
         inference.restart(&mut first, &source, &mut work);
         assert_eq!(logits(&inference, &mut first, &whole, &mut work), other, "{settings}");
+    }
+}
+
+/// The token of the largest logit, the first of equal ones.
+fn likeliest(logits: &[f32]) -> Option<u32> {
+    let most = logits::largest(logits);
+    let at = logits.iter().position(|logit| *logit == most);
+    at.filter(|_| most.is_finite()).map(|at| at as u32)
+}
+
+/// As the tests above: a prompt of which nothing is wanted yet, one that is read, and sequences that go on.
+fn passes(inference: &Inference, source: &[u32], mut pass: impl FnMut(&mut [Feed<'_>], &mut Workspace)) {
+    let mut work = Workspace::new();
+    let mut sequences: Vec<_> = (0..5).map(|_| inference.sequence(60, source, &mut work)).collect();
+    for round in 0..6 {
+        let inputs: Vec<Vec<u32>> = (0..5)
+            .map(|seed| tokens(if round == 0 { 3 + 2 * seed } else { 1 }, seed + 10 * round))
+            .collect();
+        let mut feeds: Vec<_> = sequences
+            .iter_mut()
+            .zip(&inputs)
+            .enumerate()
+            .map(|(number, (sequence, tokens))| Feed {
+                sequence,
+                tokens,
+                wanted: (number + round) % 4 != 1,
+            })
+            .collect();
+        pass(&mut feeds, &mut work);
+    }
+}
+
+#[test]
+fn the_likeliest_tokens_are_those_of_all_logits() {
+    // of many tokens, where the processor has a screen for them
+    let many = json!({"architecture": "llama", "layers": 2, "heads": 4, "width": 64, "context": 80});
+    let few = settings().into_iter().map(|settings| (settings, VOCABULARY));
+    let mut varied = 0;
+    for (settings, vocabulary) in few.chain([(many, 3001)]) {
+        let model = model_of(&settings, vocabulary);
+        let source = source_of(&model);
+        let Ok(inference) = model.compile() else { return };
+        let mut expected = Vec::new();
+        passes(&inference, &source, |feeds, work| {
+            let logits = inference.extend(feeds, work);
+            expected.extend(logits.chunks_exact(vocabulary).map(likeliest));
+        });
+        assert!(expected.iter().all(Option::is_some));
+        varied += usize::from(expected.iter().any(|token| *token != expected[0]));
+        for screened in [false, true] {
+            if screened {
+                inference.expect_likeliest(1_000_000);
+                let there = inference.screen.get().is_some_and(Option::is_some);
+                assert_eq!(
+                    there,
+                    Screen::bytes_of(inference.config.width, vocabulary) > 0,
+                    "{settings}"
+                );
+            }
+            for threads in [1, 3] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let mut found = Vec::new();
+                pool.install(|| {
+                    passes(&inference, &source, |feeds, work| {
+                        let (tokens, logits) = inference.extend_to_likeliest(feeds, work);
+                        let mut logits = logits.chunks_exact(vocabulary);
+                        let open = |token: &Option<u32>| token.or_else(|| likeliest(logits.next().unwrap()));
+                        found.extend(tokens.iter().map(open));
+                        assert!(logits.next().is_none(), "logits of those that are open alone");
+                    });
+                });
+                assert_eq!(found, expected, "{settings}, screened: {screened}, {threads} threads");
+            }
+        }
+    }
+    assert!(varied >= 10, "{varied} models that write more than one token");
+}
+
+#[test]
+fn a_token_is_written_without_allocating() {
+    for settings in settings() {
+        let model = model_of(&settings, 2500);
+        let source = source_of(&model);
+        let Ok(inference) = model.compile() else { return };
+        inference.expect_likeliest(1_000_000);
+        for threads in [1, 2] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                // of all threads of the pool; to ask them allocates as well, always alike
+                let allocations = || rayon::broadcast(|_| allocations()).into_iter().sum::<usize>();
+                let mut work = Workspace::new();
+                let mut sequences: Vec<_> = (0..10).map(|_| inference.sequence(60, &source, &mut work)).collect();
+                let mut step = |greedy: bool| {
+                    let [first, second, third, fourth, ..] = &mut sequences[..] else {
+                        unreachable!("ten sequences")
+                    };
+                    let feed = |sequence| Feed {
+                        sequence,
+                        tokens: &[7],
+                        wanted: true,
+                    };
+                    let mut feeds = [first, second, third, fourth].map(feed);
+                    match greedy {
+                        true => inference.extend_to_likeliest(&mut feeds, &mut work).0.len(),
+                        false => inference.extend(&mut feeds, &mut work).len() / 2500,
+                    }
+                };
+                for greedy in [true, false] {
+                    (0..3).for_each(|_| assert_eq!(step(greedy), 4));
+                    let (start, again) = (allocations(), allocations());
+                    (0..20).for_each(|_| assert_eq!(step(greedy), 4));
+                    let made = allocations() - again - (again - start);
+                    assert!(made <= 2 * (threads - 1), "{settings}: {made} on {threads} threads"); // queues may grow
+                }
+            });
+        }
     }
 }

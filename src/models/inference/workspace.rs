@@ -2,6 +2,8 @@
 
 use rayon::prelude::*;
 
+use crate::kernels::inference::{Finding, Screening};
+
 /// The most sequences that a worker writes side by side.
 pub const SIDE_BY_SIDE: usize = 64;
 
@@ -29,13 +31,16 @@ pub struct Workspace {
     /// `[rows, mlp]`
     pub(super) inner: Vec<f32>,
     pub(super) gated: Vec<f32>,
-    pub(super) scores: Vec<f32>,
     /// Of recurrent layers: the first row of each sequence, and the sequences that go on.
     pub(super) starts: Vec<usize>,
     pub(super) going: Vec<usize>,
     /// `[wanted, width]` and `[wanted, vocabulary]`
     pub(super) last: Vec<f32>,
     pub(super) logits: Vec<f32>,
+    /// Of the wanted: their likeliest tokens, and what finding them takes.
+    pub(super) tokens: Vec<Option<u32>>,
+    pub(super) finding: Finding,
+    pub(super) screening: Screening,
 }
 
 /// A row of a pass.

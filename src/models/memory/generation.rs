@@ -47,9 +47,19 @@ pub(super) fn process(threads: u64) -> Term {
     }
 }
 
+/// What is asked of a model's logits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Likeliest {
+    /// The token of the largest alone, each time.
+    Taken,
+    /// More than that.
+    NotAlone,
+}
+
 /// What writing with a model in its form for inference takes: `workers`, each with as many sequences of
-/// up to `length` tokens as there is room for.
-pub fn generation(config: &ModelConfig, workers: u64, length: u64, threads: u64) -> Memory {
+/// up to `length` tokens as there is room for. Who takes the likeliest tokens (`likeliest`) has the output layer
+/// once more, where the processor has instructions for that.
+pub fn generation(config: &ModelConfig, workers: u64, length: u64, threads: u64, likeliest: Likeliest) -> Memory {
     let groups = parameters(config);
     let count: u64 = groups.iter().map(super::Group::count).sum();
     let each = match config.layout {
@@ -83,7 +93,11 @@ pub fn generation(config: &ModelConfig, workers: u64, length: u64, threads: u64)
         bytes: bytes(group.count()),
         about: times(group.times, group.each, "parameters"),
     });
-    let terms = vec![
+    let screen = match likeliest {
+        Likeliest::Taken => inference::screen_bytes(config) as u64,
+        Likeliest::NotAlone => 0,
+    };
+    let mut terms = vec![
         term(
             "weights",
             bytes(count),
@@ -110,6 +124,10 @@ pub fn generation(config: &ModelConfig, workers: u64, length: u64, threads: u64)
         ),
         process(threads),
     ];
+    if screen > 0 {
+        let about = "the output layer in whole numbers of one byte, for finding the likeliest token".into();
+        terms.insert(1, term("screen", screen, about, Vec::new()));
+    }
     Memory {
         peak_bytes: terms.iter().map(|term| term.bytes).fold(0, u64::saturating_add),
         moment: "when the longest prompt is read".into(),

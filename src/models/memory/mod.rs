@@ -10,6 +10,6 @@ mod operations;
 mod parameters;
 mod training;
 
-pub use generation::generation;
+pub use generation::{Likeliest, generation};
 pub use parameters::{Group, parameters};
 pub use training::{Shape, training};
