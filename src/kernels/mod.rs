@@ -22,6 +22,8 @@ mod exit;
 mod flex;
 mod fused_attention;
 mod fused_mlp;
+mod fused_recurrence;
+mod gates;
 mod halves;
 pub mod inference;
 mod kept;
