@@ -81,6 +81,12 @@ pub trait Step: Send + Sync {
         Vec::new()
     }
 
+    /// What settings ask for that only the CPU computes: problems of a run on another device. They do not
+    /// depend on the device, so that none is looked for where there are none.
+    fn beyond_cpu(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+
     /// What can be said of the result before it is made, and of the memory that making it takes.
     fn outlook(&self, _prospects: &Prospects<'_>) -> Outlook {
         Outlook::default()

@@ -2,10 +2,8 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use clap_complete::Shell;
 
 use crate::device::DeviceSpec;
 use crate::report::Language;
@@ -72,24 +70,6 @@ fn device(text: &str) -> Result<DeviceSpec, String> {
     DeviceSpec::parse(text).map_err(|error| error.to_string())
 }
 
-fn age(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is no age: write a number and w, d, h or m, for example 30d");
-    let unit = text.chars().next_back().ok_or_else(wrong)?;
-    let seconds = match unit {
-        'w' => 7 * 86_400,
-        'd' => 86_400,
-        'h' => 3600,
-        'm' => 60,
-        _ => return Err(wrong()),
-    };
-    let count: u32 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| wrong())?;
-    Ok(Duration::from_secs(u64::from(count) * seconds))
-}
-
-fn run_name(text: &str) -> Result<String, String> {
-    crate::store::check_run_name(text).map(|()| text.to_owned())
-}
-
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -106,7 +86,7 @@ pub enum Command {
   fragua run lab.yaml --json | tail -1 | jq -r .report
 
 Ctrl-C once stops after the next checkpoint, twice stops now; the same command goes on later.")]
-    Run(RunArguments),
+    Run(super::run::RunArguments),
 
     /// Show what would run, and why
     #[command(
@@ -124,7 +104,7 @@ Examples:
   fragua plan lab.yaml --from tuned     of this step and what depends on it
   fragua plan lab.yaml --memory         what trainings hold: weights, optimizer, activations .."
     )]
-    Plan(PlanArguments),
+    Plan(super::plan::PlanArguments),
 
     /// Check a pipeline file: every problem at once, each with its place
     #[command(after_help = "Examples:
@@ -136,7 +116,7 @@ Examples:
     #[command(after_help = "Examples:
   fragua schema > pipeline.schema.json
   fragua schema --markdown pretrain")]
-    Schema(SchemaArguments),
+    Schema(super::schema::SchemaArguments),
 
     /// List the devices that can compute
     Devices,
@@ -144,7 +124,7 @@ Examples:
     /// Write a commented starter pipeline with its data
     #[command(after_help = "Examples:
   fragua init lab && fragua run lab/pipeline.yaml")]
-    Init(InitArguments),
+    Init(super::init::InitArguments),
 
     /// Show what a run did
     #[command(after_help = "Examples:
@@ -153,20 +133,20 @@ Examples:
   fragua show best             the newest one that `run --name best` made
   fragua show --settings
   fragua show --json")]
-    Show(ShowArguments),
+    Show(super::show::ShowArguments),
 
     /// Digest every object in the store again; name damage and the runs that it touches
     Verify,
 
     /// Do the work of one attempt (started by `run`)
     #[command(hide = true)]
-    Worker(WorkerArguments),
+    Worker(super::worker::WorkerArguments),
 
     /// Print completions for a shell
     #[command(after_help = "Examples:
   fragua completions bash > ~/.local/share/bash-completion/completions/fragua
   fragua completions zsh > ~/.zfunc/_fragua")]
-    Completions(CompletionsArguments),
+    Completions(super::completions::CompletionsArguments),
 
     /// List the runs, newest first
     #[command(after_help = "Examples:
@@ -175,19 +155,19 @@ Examples:
 
 A RUN of other commands is one of these, the beginning of one, a name that `run --name` gave (the
 newest one's), or `last`.")]
-    Runs(RunsArguments),
+    Runs(super::runs::RunsArguments),
 
     /// Show how two runs differ: settings, artifacts, scores, times, environment
     #[command(after_help = "Examples:
   fragua diff 20260130 last
   fragua diff baseline wider --json | jq .scores")]
-    Diff(DiffArguments),
+    Diff(super::diff::DiffArguments),
 
     /// Compare runs in one page
     #[command(after_help = "Examples:
   fragua report 20260130 last
   fragua report baseline wider deeper --baseline run=baseline --out reports/sizes")]
-    Report(ReportArguments),
+    Report(super::report::ReportArguments),
 
     /// Show where an artifact came from, down to the files that were read
     #[command(after_help = "Examples:
@@ -196,7 +176,7 @@ newest one's), or `last`.")]
   fragua trace 8c433e3a
   fragua trace reports/lab/scores.csv
   fragua trace last:base --json")]
-    Trace(TraceArguments),
+    Trace(super::trace::TraceArguments),
 
     /// Copy an artifact out of the store
     #[command(after_help = "Examples:
@@ -204,7 +184,7 @@ newest one's), or `last`.")]
   fragua get best \"answers[model=tuned,shots=1]\" answers
   fragua get last rows.train rows                        one part of a dataset
   fragua get last base.tokenizer tokenizer")]
-    Get(GetArguments),
+    Get(super::get::GetArguments),
 
     /// Show what nobody needs any more, and delete it when told to
     #[command(
@@ -219,13 +199,13 @@ Examples:
   fragua gc --keep-last 0 --older-than 30d   everything older that has no name
   fragua gc --give-up 14d                    also checkpoints that nothing has touched for two weeks"
     )]
-    Gc(GcArguments),
+    Gc(super::gc::GcArguments),
 
     /// Pack a run into one file: pipeline, templates, versions, the digests of data and artifacts
     #[command(after_help = "Examples:
   fragua pack last lab.tar.gz
   fragua pack best lab.tar --with-data")]
-    Pack(PackArguments),
+    Pack(super::pack::PackArguments),
 
     /// Run a packed run again, in a folder of its own, and compare every digest
     #[command(
@@ -236,14 +216,14 @@ Examples:
   fragua repro lab.tar.gz
   fragua repro lab.tar.gz --into elsewhere --json"
     )]
-    Repro(ReproArguments),
+    Repro(super::repro::ReproArguments),
 
     /// Show everything that makes the key of a step, and why it would run or not
     #[command(after_help = "Examples:
   fragua explain lab.yaml tuned
   fragua explain lab.yaml 'answers[model=tuned,shots=1]'
   fragua explain lab.yaml tuned --set learning_rate=3e-4 --json")]
-    Explain(ExplainArguments),
+    Explain(super::explain::ExplainArguments),
 
     /// Score texts against references, without a pipeline: what sacreBLEU and rouge-score do
     #[command(after_help = super::score::EXAMPLES)]
@@ -302,260 +282,6 @@ pub struct SelectionArguments {
     pub force: Vec<String>,
 }
 
-/// `plan`.
-#[derive(Debug, Args)]
-pub struct PlanArguments {
-    #[command(flatten)]
-    pub pipeline: FileArguments,
-
-    #[command(flatten)]
-    pub selection: SelectionArguments,
-
-    /// How many steps would run side by side, for the estimated time
-    #[arg(long, value_name = "N", default_value = "1")]
-    pub jobs: NonZeroUsize,
-
-    /// Show how much memory each training and each generation holds at most, term by term
-    #[arg(long, conflicts_with_all = ["dot", "mermaid", "svg"])]
-    pub memory: bool,
-
-    #[command(flatten)]
-    pub picture: PictureArguments,
-}
-
-/// `explain`.
-#[derive(Debug, Args)]
-pub struct ExplainArguments {
-    #[command(flatten)]
-    pub pipeline: FileArguments,
-
-    /// The step, or one instance of it: `answers[model=tuned,shots=1]`
-    pub step: String,
-}
-
-/// What `plan` draws instead of listing it.
-#[derive(Debug, Args)]
-#[group(multiple = false)]
-pub struct PictureArguments {
-    /// Print the graph for Graphviz
-    #[arg(long, conflicts_with = "json")]
-    pub dot: bool,
-
-    /// Print the graph for Markdown
-    #[arg(long, conflicts_with = "json")]
-    pub mermaid: bool,
-
-    /// Print the graph as an SVG image
-    #[arg(long, conflicts_with = "json")]
-    pub svg: bool,
-}
-
-/// `run`.
-#[derive(Debug, Args)]
-pub struct RunArguments {
-    #[command(flatten)]
-    pub pipeline: FileArguments,
-
-    #[command(flatten)]
-    pub selection: SelectionArguments,
-
-    /// How many steps run side by side at most, a number or auto; one that declares no `resources: {cpus}` takes an Nth
-    /// of the threads. auto: as many as fit by the cpus that they declare; one that declares none
-    /// takes all threads
-    #[arg(long, value_name = "N", default_value = "auto", value_parser = jobs)]
-    pub jobs: Jobs,
-
-    /// Main memory for steps that declare `resources: {memory}`: 8GiB, 500MB [default: the machine's]
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    pub memory: Option<u64>,
-
-    /// After a failure, go on with everything that does not depend on what failed
-    #[arg(long, short)]
-    pub keep_going: bool,
-
-    /// Where reports are written to
-    #[arg(long, value_name = "DIR", default_value = "reports")]
-    pub reports: PathBuf,
-
-    /// Record what each step does when, operation by operation: a time line for ui.perfetto.dev or
-    /// chrome://tracing, in the run's folder
-    #[arg(long)]
-    pub profile: bool,
-
-    /// Give the run a name: `show`, `diff`, .. take it, and `gc` keeps what it needs
-    #[arg(long, value_name = "NAME", value_parser = run_name)]
-    pub name: Option<String>,
-}
-
-/// `schema`.
-#[derive(Debug, Args)]
-pub struct SchemaArguments {
-    /// Print the reference page of this step kind instead
-    #[arg(long, value_name = "KIND")]
-    pub markdown: Option<String>,
-}
-
-/// `init`.
-#[derive(Debug, Args)]
-pub struct InitArguments {
-    /// The folder to write to
-    #[arg(default_value = ".")]
-    pub folder: PathBuf,
-}
-
-/// `show`.
-#[derive(Debug, Args)]
-pub struct ShowArguments {
-    /// The run, the beginning of it, its name, or `last`
-    #[arg(default_value = "last")]
-    pub run: String,
-
-    /// Show the parameters and the settings of every instance as well
-    #[arg(long)]
-    pub settings: bool,
-}
-
-/// `runs`.
-#[derive(Debug, Args)]
-pub struct RunsArguments {
-    /// How many to list; 0 lists all
-    #[arg(long, value_name = "N", default_value = "20")]
-    pub limit: usize,
-}
-
-/// `diff`.
-#[derive(Debug, Args)]
-pub struct DiffArguments {
-    /// The one run
-    #[arg(value_name = "RUN")]
-    pub before: String,
-
-    /// The other
-    #[arg(value_name = "RUN")]
-    pub after: String,
-}
-
-/// `report`.
-#[derive(Debug, Args)]
-pub struct ReportArguments {
-    /// The runs; differences are counted from the first
-    #[arg(value_name = "RUN", required = true)]
-    pub runs: Vec<String>,
-
-    /// Where the page is written to [default: compare-RUN-RUN in the reports' folder]
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-
-    /// Where reports are written to
-    #[arg(long, value_name = "DIR", default_value = "reports")]
-    pub reports: PathBuf,
-
-    /// What differences are counted from: a value on an axis (repeatable) [default: the first run]
-    #[arg(long, value_name = "AXIS=VALUE", value_parser = assignment)]
-    pub baseline: Vec<(String, String)>,
-
-    /// The page's language: en or es
-    #[arg(long, value_name = "LANGUAGE", default_value = "en", value_parser = language)]
-    pub language: Language,
-}
-
-/// `trace`.
-#[derive(Debug, Args)]
-pub struct TraceArguments {
-    /// RUN:INSTANCE, a digest or its beginning, or a path: in the store, a copy, a report
-    pub artifact: String,
-}
-
-/// `get`.
-#[derive(Debug, Args)]
-pub struct GetArguments {
-    /// The run
-    pub run: String,
-
-    /// The step, instance, or part of one
-    pub step: String,
-
-    /// Where to: a folder that is empty or does not exist
-    #[arg(value_name = "DIR")]
-    pub folder: PathBuf,
-}
-
-/// `gc`.
-#[derive(Debug, Args)]
-pub struct GcArguments {
-    /// Keep so many of the last runs of each pipeline
-    #[arg(long, value_name = "N", default_value = "5")]
-    pub keep_last: usize,
-
-    /// Keep younger runs as well: 30d (also w, h, m)
-    #[arg(long, value_name = "AGE", value_parser = age)]
-    pub older_than: Option<Duration>,
-
-    /// Give up unfinished work that nothing has touched for so long
-    #[arg(long, value_name = "AGE", value_parser = age)]
-    pub give_up: Option<Duration>,
-
-    /// Delete without asking
-    #[arg(long)]
-    pub yes: bool,
-}
-
-/// `pack`.
-#[derive(Debug, Args)]
-pub struct PackArguments {
-    /// The run; it must be done
-    pub run: String,
-
-    /// The archive to write: .tar, .tar.gz or .tar.zst
-    pub file: PathBuf,
-
-    /// Pack the rows of datasets as well, not only their digests
-    #[arg(long)]
-    pub with_data: bool,
-}
-
-/// `repro`.
-#[derive(Debug, Args)]
-pub struct ReproArguments {
-    /// The archive
-    pub file: PathBuf,
-
-    /// Where to: a folder that does not exist, is empty, or holds the data [default: the archive's name]
-    #[arg(long, value_name = "DIR")]
-    pub into: Option<PathBuf>,
-}
-
-/// `worker`.
-#[derive(Debug, Args)]
-pub struct WorkerArguments {
-    /// The attempt's folder
-    pub attempt: PathBuf,
-}
-
-/// `completions`.
-#[derive(Debug, Args)]
-pub struct CompletionsArguments {
-    /// The shell
-    pub shell: Shell,
-}
-
-/// How many steps run side by side at most; `None` is as many as fit. (clap takes an `Option` in a
-/// field's type for an option that may be absent.)
-pub type Jobs = Option<usize>;
-
-fn jobs(text: &str) -> Result<Option<usize>, String> {
-    match text.parse() {
-        _ if text == "auto" => Ok(None),
-        Ok(0) | Err(_) => Err("write a number of steps, at least 1, or `auto`".into()),
-        Ok(count) => Ok(Some(count)),
-    }
-}
-
-/// Bytes, as a pipeline file writes them.
-fn size(text: &str) -> Result<u64, String> {
-    crate::pipeline::bytes(text).ok_or_else(|| "write a size such as 8GiB or 500MB".into())
-}
-
 pub(super) fn language(text: &str) -> Result<Language, String> {
     match text {
         "en" => Ok(Language::En),
@@ -599,23 +325,6 @@ mod tests {
             panic!("not run")
         };
         assert_eq!(run.pipeline.set, [("a.b".to_owned(), "c=d".to_owned())]);
-    }
-
-    #[test]
-    fn jobs_and_memory_are_counted() {
-        let run = |more: &[&str]| {
-            let line = [&["fragua", "run", "a.yaml"], more].concat();
-            match Cli::try_parse_from(line).unwrap().command {
-                Command::Run(run) => (run.jobs, run.memory),
-                other => panic!("{other:?}"),
-            }
-        };
-        assert_eq!(run(&[]), (None, None));
-        assert_eq!(run(&["--jobs", "3", "--memory", "8GiB"]), (Some(3), Some(8 << 30)));
-        assert_eq!(
-            run(&["--jobs", "auto", "--memory", "1.5 GB"]),
-            (None, Some(1_500_000_000))
-        );
     }
 
     #[test]

@@ -1,9 +1,18 @@
 //! `fragua completions`.
 
+use clap::Args;
 use clap::CommandFactory;
+use clap_complete::Shell;
 
-use super::arguments::{Cli, CompletionsArguments};
+use super::arguments::Cli;
 use super::print::line;
+
+/// `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArguments {
+    /// The shell
+    pub shell: Shell,
+}
 
 /// Prints a shell's completion script.
 pub fn run(arguments: &CompletionsArguments) -> anyhow::Result<u8> {

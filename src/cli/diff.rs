@@ -1,13 +1,26 @@
 //! `fragua diff`.
 
+use clap::Args;
 use serde_json::Value;
 
-use super::arguments::{DiffArguments, Global};
+use super::arguments::Global;
 use super::failure::asked;
 use super::print::{Paint, bytes, colour, counted, duration, line};
 use super::table::{Align, Cell, cut, lines};
 use crate::records::{self, ArtifactDifference, RunDifference, ValueDifference};
 use crate::store::Store;
+
+/// `diff`.
+#[derive(Debug, Args)]
+pub struct DiffArguments {
+    /// The one run
+    #[arg(value_name = "RUN")]
+    pub before: String,
+
+    /// The other
+    #[arg(value_name = "RUN")]
+    pub after: String,
+}
 
 /// How many lines a part of the answer has at most; `--json` has all.
 const LINES: usize = 40;

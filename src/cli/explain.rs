@@ -1,8 +1,9 @@
 //! `fragua explain`.
 
+use clap::Args;
 use serde_json::{Value, json};
 
-use super::arguments::{ExplainArguments, Global};
+use super::arguments::{FileArguments, Global};
 use super::failure::Usage;
 use super::look;
 use super::print::{Paint, colour, counted, duration, line};
@@ -13,9 +14,19 @@ use crate::plan::{Explanation, Planner, State, instances_named};
 use crate::records::{self, PastRun};
 use crate::store::{Action, Store};
 
+/// `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArguments {
+    #[command(flatten)]
+    pub pipeline: FileArguments,
+
+    /// The step, or one instance of it: `answers[model=tuned,shots=1]`
+    pub step: String,
+}
+
 /// Shows what makes the key of an instance, and why it would run or not.
 pub fn run(global: &Global, arguments: &ExplainArguments) -> anyhow::Result<u8> {
-    let pipeline = look::pipeline(&arguments.pipeline)?;
+    let pipeline = look::pipeline(global, &arguments.pipeline)?;
     let (device, _) = look::device(global)?;
     let store = Store::open_read_only(&global.store)?;
     let indices = instances_named(&pipeline, &arguments.step).map_err(Usage)?;

@@ -2,15 +2,51 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
 
 use anyhow::bail;
+use clap::Args;
 use serde_json::json;
 
-use super::arguments::{GcArguments, Global};
+use super::arguments::Global;
 use super::print::{Paint, bytes, colour, counted, error_line, line};
 use super::table::{Align, Cell, lines};
 use crate::records::{Garbage, Keep, garbage};
 use crate::store::Store;
+
+/// `gc`.
+#[derive(Debug, Args)]
+pub struct GcArguments {
+    /// Keep so many of the last runs of each pipeline
+    #[arg(long, value_name = "N", default_value = "5")]
+    pub keep_last: usize,
+
+    /// Keep younger runs as well: 30d (also w, h, m)
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub older_than: Option<Duration>,
+
+    /// Give up unfinished work that nothing has touched for so long
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub give_up: Option<Duration>,
+
+    /// Delete without asking
+    #[arg(long)]
+    pub yes: bool,
+}
+
+fn age(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no age: write a number and w, d, h or m, for example 30d");
+    let unit = text.chars().next_back().ok_or_else(wrong)?;
+    let seconds = match unit {
+        'w' => 7 * 86_400,
+        'd' => 86_400,
+        'h' => 3600,
+        'm' => 60,
+        _ => return Err(wrong()),
+    };
+    let count: u32 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| wrong())?;
+    Ok(Duration::from_secs(u64::from(count) * seconds))
+}
 
 /// How many runs are listed; `--json` has all.
 const RUNS: usize = 20;

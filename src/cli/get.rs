@@ -1,14 +1,31 @@
 //! `fragua get`.
 
+use std::path::PathBuf;
+
+use clap::Args;
 use serde_json::json;
 
-use super::arguments::{GetArguments, Global};
+use super::arguments::Global;
 use super::failure::asked;
 use super::print::{bytes, counted, line};
 use crate::records;
 use crate::step::ArtifactType;
 use crate::steps::KINDS;
 use crate::store::Store;
+
+/// `get`.
+#[derive(Debug, Args)]
+pub struct GetArguments {
+    /// The run
+    pub run: String,
+
+    /// The step, instance, or part of one
+    pub step: String,
+
+    /// Where to: a folder that is empty or does not exist
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+}
 
 /// Copies an artifact out of the store.
 pub fn run(global: &Global, arguments: &GetArguments) -> anyhow::Result<u8> {

@@ -2,14 +2,24 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::path::PathBuf;
 
 use anyhow::Context;
+use clap::Args;
 
-use super::arguments::{Global, InitArguments};
+use super::arguments::Global;
 use super::failure::Usage;
 use super::print::line;
 use crate::pipeline::schema;
 use crate::steps::KINDS;
+
+/// `init`.
+#[derive(Debug, Args)]
+pub struct InitArguments {
+    /// The folder to write to
+    #[arg(default_value = ".")]
+    pub folder: PathBuf,
+}
 
 /// The starter, by file name.
 const FILES: &[(&str, &str)] = &[

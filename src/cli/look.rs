@@ -14,12 +14,17 @@ pub fn options(arguments: &FileArguments) -> LoadOptions {
     LoadOptions {
         set: arguments.set.clone(),
         params: arguments.params.clone(),
+        device: None,
     }
 }
 
 /// Reads and resolves a pipeline file, and shows its warnings.
-pub fn pipeline(arguments: &FileArguments) -> anyhow::Result<Pipeline> {
-    let pipeline = load(&arguments.file, &options(arguments), KINDS)?;
+pub fn pipeline(global: &Global, arguments: &FileArguments) -> anyhow::Result<Pipeline> {
+    let options = LoadOptions {
+        device: Some(global.device),
+        ..options(arguments)
+    };
+    let pipeline = load(&arguments.file, &options, KINDS)?;
     for warning in &pipeline.warnings {
         error_line(warning.render(error_colour()));
     }

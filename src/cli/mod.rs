@@ -23,6 +23,7 @@ mod plan;
 mod plan_memory;
 mod print;
 mod report;
+mod report_index;
 mod repro;
 mod run;
 mod runs;

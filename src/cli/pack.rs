@@ -1,14 +1,29 @@
 //! `fragua pack`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Args;
 use serde_json::json;
 
-use super::arguments::{Global, PackArguments};
+use super::arguments::Global;
 use super::failure::asked;
 use super::print::{bytes, counted, line};
 use crate::records::{self, Role};
 use crate::store::Store;
+
+/// `pack`.
+#[derive(Debug, Args)]
+pub struct PackArguments {
+    /// The run; it must be done
+    pub run: String,
+
+    /// The archive to write: .tar, .tar.gz or .tar.zst
+    pub file: PathBuf,
+
+    /// Pack the rows of datasets as well, not only their digests
+    #[arg(long)]
+    pub with_data: bool,
+}
 
 /// Packs a run into one file.
 pub fn run(global: &Global, arguments: &PackArguments) -> anyhow::Result<u8> {

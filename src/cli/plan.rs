@@ -1,14 +1,56 @@
 //! `fragua plan`.
 
-use super::arguments::{Global, PlanArguments};
+use std::num::NonZeroUsize;
+
+use clap::Args;
+
+use super::arguments::{FileArguments, Global, SelectionArguments};
 use super::look;
 use super::print::{Paint, colour, counted, duration, error_line, line};
 use crate::plan::{Plan, Planned, Planner, State, picture};
 use crate::store::Store;
 
+/// `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    #[command(flatten)]
+    pub pipeline: FileArguments,
+
+    #[command(flatten)]
+    pub selection: SelectionArguments,
+
+    /// How many steps would run side by side, for the estimated time
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub jobs: NonZeroUsize,
+
+    /// Show how much memory each training and each generation holds at most, term by term
+    #[arg(long, conflicts_with_all = ["dot", "mermaid", "svg"])]
+    pub memory: bool,
+
+    #[command(flatten)]
+    pub picture: PictureArguments,
+}
+
+/// What `plan` draws instead of listing it.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub struct PictureArguments {
+    /// Print the graph for Graphviz
+    #[arg(long, conflicts_with = "json")]
+    pub dot: bool,
+
+    /// Print the graph for Markdown
+    #[arg(long, conflicts_with = "json")]
+    pub mermaid: bool,
+
+    /// Print the graph as an SVG image
+    #[arg(long, conflicts_with = "json")]
+    pub svg: bool,
+}
+
 /// Shows what a run would do. The store is only looked at.
 pub fn run(global: &Global, arguments: &PlanArguments) -> anyhow::Result<u8> {
-    let pipeline = look::pipeline(&arguments.pipeline)?;
+    let pipeline = look::pipeline(global, &arguments.pipeline)?;
     let (device, device_name) = look::device(global)?;
     let store = Store::open_read_only(&global.store)?;
     let choice = look::choice(&arguments.selection, &pipeline, &store, &device)?;

@@ -1,27 +1,48 @@
-//! `fragua report`: runs compared in one page; and the index of all runs that every run writes.
+//! `fragua report`: runs compared in one page.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use clap::Args;
 use serde_json::{Value, json};
 
-use super::arguments::{Global, ReportArguments};
+use super::arguments::{Global, assignment, language};
 use super::failure::{Usage, asked};
-use super::print::{duration, error_line, line};
+use super::print::line;
 use super::scored;
-use crate::execute::RunState;
-use crate::records::{self, PastRun, headline};
-use crate::report::{self, IndexedRun, Options};
+use crate::records::{self, PastRun};
+use crate::report::{self, Language, Options};
 use crate::step::{Ancestor, ArtifactType, Digest, Input};
 use crate::store::{Store, write_atomic};
 
+/// `report`.
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// The runs; differences are counted from the first
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<String>,
+
+    /// Where the page is written to [default: compare-RUN-RUN in the reports' folder]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Where reports are written to
+    #[arg(long, value_name = "DIR", default_value = "reports")]
+    pub reports: PathBuf,
+
+    /// What differences are counted from: a value on an axis (repeatable) [default: the first run]
+    #[arg(long, value_name = "AXIS=VALUE", value_parser = assignment)]
+    pub baseline: Vec<(String, String)>,
+
+    /// The page's language: en or es
+    #[arg(long, value_name = "LANGUAGE", default_value = "en", value_parser = language)]
+    pub language: Language,
+}
+
 /// The axis that tells the systems of several runs apart.
 const RUN: &str = "run";
-
-/// Runs in the index; older ones are told by `fragua runs`.
-const MOST_RUNS: usize = 500;
 
 /// Compares runs in one page.
 pub fn run(global: &Global, arguments: &ReportArguments) -> anyhow::Result<u8> {
@@ -245,113 +266,9 @@ fn folder(names: &[String]) -> String {
     format!("compare-{}", parts.join("-"))
 }
 
-/// Writes `index.html` of the reports' folder: every run of the store, newest first. It is made from
-/// the records each time, under a lock, so that of two runs that end together the later one lists
-/// both. That it cannot be written is told, and fails no run.
-pub fn index(store: &Store, reports: &Path) {
-    if let Err(error) = write_index(store, reports) {
-        error_line(format!("warning: the index of reports was not written: {error:#}"));
-    }
-}
-
-fn write_index(store: &Store, reports: &Path) -> anyhow::Result<()> {
-    if !reports.is_dir() {
-        return Ok(()); // no run has had a report
-    }
-    let lock = store.root().join("index.lock");
-    let lock = File::create(&lock).with_context(|| format!("cannot open {}", lock.display()))?;
-    lock.lock().ok(); // where a file system has no locks, the last one to write is seen
-    let mut runs = records::all(store)?;
-    runs.reverse();
-    let all = runs.len();
-    runs.truncate(MOST_RUNS);
-    let home = std::path::absolute(reports)?;
-    let mut shown: BTreeSet<&str> = BTreeSet::new();
-    let mut rows = Vec::new();
-    for run in &runs {
-        let record = &run.record;
-        let page = record.report.as_deref();
-        // a page is the newest run's that was exported to it; an older one's is in the store
-        let newest = page
-            .filter(|page| shown.insert(page))
-            .filter(|page| Path::new(page).exists());
-        let kept = || {
-            let digest = record
-                .instances
-                .iter()
-                .filter(|one| one.kind == "report")
-                .find_map(|one| one.digest.as_deref());
-            let page = store.object_path_of(digest?)?.join("index.html");
-            page.exists().then_some(page)
-        };
-        let page = newest.map(PathBuf::from).or_else(|| page.and_then(|_| kept()));
-        let counts = [RunState::Executed, RunState::Cached, RunState::Failed].map(|state| record.count(state));
-        rows.push(IndexedRun {
-            run: record.run.clone(),
-            name: record.name.clone().unwrap_or_default(),
-            pipeline: record.pipeline.clone(),
-            started: record.started.clone(),
-            state: run.ending().name(),
-            took: duration(record.seconds),
-            counts,
-            score: match page.as_deref().and_then(headline_of) {
-                Some(headline) => headline,
-                None => headline(store, run).ok().flatten().unwrap_or_default(),
-            },
-            link: page.map(|page| link(&home, &page)),
-        });
-    }
-    let page = report::index(&rows, all)?;
-    write_atomic(&home.join("index.html"), page.as_bytes())?;
-    Ok(())
-}
-
-/// The headline of a report by the file beside its page.
-fn headline_of(page: &Path) -> Option<String> {
-    let text = fs::read(page.with_file_name("scores.json")).ok()?;
-    let scores: Value = serde_json::from_slice(&text).ok()?;
-    let headline = &scores["headline"];
-    let of = |name: &str| headline[name].as_str();
-    Some(format!("{} {} ({})", of("label")?, of("text")?, of("system")?))
-}
-
-/// The way from a folder to a file, as a page links it.
-fn link(from: &Path, to: &Path) -> String {
-    let (from, to): (Vec<_>, Vec<_>) = (from.components().collect(), to.components().collect());
-    let same = from.iter().zip(&to).take_while(|(one, other)| one == other).count();
-    let up = from[same..].iter().map(|_| "..".to_owned());
-    let down = to[same..]
-        .iter()
-        .map(|part| encoded(&part.as_os_str().to_string_lossy()));
-    up.chain(down).collect::<Vec<_>>().join("/")
-}
-
-/// A name as a part of a link.
-fn encoded(name: &str) -> String {
-    let mut text = String::new();
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn links_are_relative_and_encoded() {
-        let link = |to: &str| link(Path::new("/lab/reports"), Path::new(to));
-        assert_eq!(link("/lab/reports/a b/index.html"), "a%20b/index.html");
-        assert_eq!(
-            link("/lab/.fragua/objects/3f/x/index.html"),
-            "../.fragua/objects/3f/x/index.html"
-        );
-    }
 
     #[test]
     fn folders_are_named_by_their_runs() {

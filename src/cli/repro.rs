@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
+use clap::Args;
 use serde_json::{Map, Value};
 
-use super::arguments::{Global, ReproArguments};
+use super::arguments::Global;
 use super::failure::{Usage, asked};
 use super::print::{Paint, colour, counted, line};
 use super::table::cut;
@@ -16,6 +17,17 @@ use crate::pipeline::{LoadOptions, load};
 use crate::records::{self, Packed, Repetition};
 use crate::steps::KINDS;
 use crate::store::Store;
+
+/// `repro`.
+#[derive(Debug, Args)]
+pub struct ReproArguments {
+    /// The archive
+    pub file: PathBuf,
+
+    /// Where to: a folder that does not exist, is empty, or holds the data [default: the archive's name]
+    #[arg(long, value_name = "DIR")]
+    pub into: Option<PathBuf>,
+}
 
 /// How many instances are named; `--json` has all.
 const NAMED: usize = 20;

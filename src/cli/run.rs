@@ -1,17 +1,76 @@
 //! `fragua run`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::Args;
 
-use super::arguments::{Global, RunArguments};
+use super::arguments::{FileArguments, Global, SelectionArguments};
 use super::look;
 use super::print::{counted, duration, line};
 use super::screen::{Mode, Screen};
 use crate::execute::{self, Local, Options, Outcome, RunRecord, RunState, TIME_LINE, memory_of_the_machine};
 use crate::store::Store;
+
+/// `run`.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    #[command(flatten)]
+    pub pipeline: FileArguments,
+
+    #[command(flatten)]
+    pub selection: SelectionArguments,
+
+    /// How many steps run side by side at most, a number or auto; one that declares no `resources: {cpus}` takes an Nth
+    /// of the threads. auto: as many as fit by the cpus that they declare; one that declares none
+    /// takes all threads
+    #[arg(long, value_name = "N", default_value = "auto", value_parser = jobs)]
+    pub jobs: Jobs,
+
+    /// Main memory for steps that declare `resources: {memory}`: 8GiB, 500MB [default: the machine's]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub memory: Option<u64>,
+
+    /// After a failure, go on with everything that does not depend on what failed
+    #[arg(long, short)]
+    pub keep_going: bool,
+
+    /// Where reports are written to
+    #[arg(long, value_name = "DIR", default_value = "reports")]
+    pub reports: PathBuf,
+
+    /// Record what each step does when, operation by operation: a time line for ui.perfetto.dev or
+    /// chrome://tracing, in the run's folder
+    #[arg(long)]
+    pub profile: bool,
+
+    /// Give the run a name: `show`, `diff`, .. take it, and `gc` keeps what it needs
+    #[arg(long, value_name = "NAME", value_parser = run_name)]
+    pub name: Option<String>,
+}
+
+/// How many steps run side by side at most; `None` is as many as fit. (clap takes an `Option` in a
+/// field's type for an option that may be absent.)
+pub type Jobs = Option<usize>;
+
+fn jobs(text: &str) -> Result<Option<usize>, String> {
+    match text.parse() {
+        _ if text == "auto" => Ok(None),
+        Ok(0) | Err(_) => Err("write a number of steps, at least 1, or `auto`".into()),
+        Ok(count) => Ok(Some(count)),
+    }
+}
+
+/// Bytes, as a pipeline file writes them.
+fn size(text: &str) -> Result<u64, String> {
+    crate::pipeline::bytes(text).ok_or_else(|| "write a size such as 8GiB or 500MB".into())
+}
+
+fn run_name(text: &str) -> Result<String, String> {
+    crate::store::check_run_name(text).map(|()| text.to_owned())
+}
 
 /// How long a worker may take to stop after its timeout: a checkpoint of a large model takes time.
 const GRACE: Duration = Duration::from_secs(30);
@@ -21,7 +80,7 @@ static STOPS: AtomicU32 = AtomicU32::new(0);
 
 /// Runs what is not yet known.
 pub fn run(global: &Global, arguments: &RunArguments) -> anyhow::Result<u8> {
-    let pipeline = look::pipeline(&arguments.pipeline)?;
+    let pipeline = look::pipeline(global, &arguments.pipeline)?;
     let (device, device_name) = look::device(global)?;
     let store = Store::open(&global.store)?;
     let program = std::env::current_exe().context("cannot find this program's own file to start workers")?;
@@ -69,7 +128,7 @@ pub fn run(global: &Global, arguments: &RunArguments) -> anyhow::Result<u8> {
             });
         }
     }
-    super::report::index(&store, &arguments.reports);
+    super::report_index::write(&store, &arguments.reports);
     Ok(match record.outcome {
         Outcome::Done => 0,
         Outcome::Failed | Outcome::Unfinished => 1,
@@ -121,4 +180,28 @@ fn from_here(path: &str) -> String {
     let here = std::env::current_dir().ok();
     let below = here.and_then(|here| Path::new(path).strip_prefix(here).ok().map(Path::to_owned));
     below.map_or_else(|| path.to_owned(), |below| below.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use crate::cli::arguments::{Cli, Command};
+
+    #[test]
+    fn jobs_and_memory_are_counted() {
+        let run = |more: &[&str]| {
+            let line = [&["fragua", "run", "a.yaml"], more].concat();
+            match Cli::try_parse_from(line).unwrap().command {
+                Command::Run(run) => (run.jobs, run.memory),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(run(&[]), (None, None));
+        assert_eq!(run(&["--jobs", "3", "--memory", "8GiB"]), (Some(3), Some(8 << 30)));
+        assert_eq!(
+            run(&["--jobs", "auto", "--memory", "1.5 GB"]),
+            (None, Some(1_500_000_000))
+        );
+    }
 }

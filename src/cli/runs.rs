@@ -1,15 +1,24 @@
 //! `fragua runs`.
 
+use clap::Args;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::arguments::{Global, RunsArguments};
+use super::arguments::Global;
 use super::print::{Paint, counted, duration, line};
 use super::table::{Align, lines};
 use crate::execute::RunState;
 use crate::records::{self, Ending, PastRun, headline};
 use crate::store::Store;
+
+/// `runs`.
+#[derive(Debug, Args)]
+pub struct RunsArguments {
+    /// How many to list; 0 lists all
+    #[arg(long, value_name = "N", default_value = "20")]
+    pub limit: usize,
+}
 
 /// Lists the runs of a store, newest first.
 pub fn run(global: &Global, arguments: &RunsArguments) -> anyhow::Result<u8> {

@@ -1,11 +1,20 @@
 //! `fragua schema`.
 
-use super::arguments::SchemaArguments;
+use clap::Args;
+
 use super::failure::Usage;
 use super::markdown;
 use super::print::line;
 use crate::pipeline::{schema, suggest};
 use crate::steps::KINDS;
+
+/// `schema`.
+#[derive(Debug, Args)]
+pub struct SchemaArguments {
+    /// Print the reference page of this step kind instead
+    #[arg(long, value_name = "KIND")]
+    pub markdown: Option<String>,
+}
 
 /// Prints the schema of pipeline files, or a kind's reference page.
 pub fn run(arguments: &SchemaArguments) -> anyhow::Result<u8> {

@@ -1,14 +1,27 @@
 //! `fragua show`.
 
+use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::arguments::{Global, ShowArguments};
+use super::arguments::Global;
 use super::failure::asked;
 use super::print::{Paint, bytes, colour, counted, duration, line};
 use super::runs::local;
 use crate::execute::{InstanceRecord, Resolved, RunState};
 use crate::records::{self, PastRun, Story};
 use crate::store::Store;
+
+/// `show`.
+#[derive(Debug, Args)]
+pub struct ShowArguments {
+    /// The run, the beginning of it, its name, or `last`
+    #[arg(default_value = "last")]
+    pub run: String,
+
+    /// Show the parameters and the settings of every instance as well
+    #[arg(long)]
+    pub settings: bool,
+}
 
 /// Shows the record of a run.
 pub fn run(global: &Global, arguments: &ShowArguments) -> anyhow::Result<u8> {

@@ -1,14 +1,22 @@
 //! `fragua trace`.
 
+use clap::Args;
 use serde_json::Value;
 
-use super::arguments::{Global, TraceArguments};
+use super::arguments::Global;
 use super::failure::asked;
 use super::print::{Paint, bytes, colour, duration, line};
 use super::runs::local;
 use super::table::{PAGE, cut};
 use crate::records::{Making, Trace, TraceInput, TraceNode, Tracer};
 use crate::store::Store;
+
+/// `trace`.
+#[derive(Debug, Args)]
+pub struct TraceArguments {
+    /// RUN:INSTANCE, a digest or its beginning, or a path: in the store, a copy, a report
+    pub artifact: String,
+}
 
 /// Shows where an artifact came from, as a tree; what it has twice is told once.
 pub fn run(global: &Global, arguments: &TraceArguments) -> anyhow::Result<u8> {

@@ -9,7 +9,7 @@ use crate::pipeline::Diagnostics;
 
 /// Checks a file; its problems end the command before this prints anything.
 pub fn run(global: &Global, arguments: &FileArguments) -> anyhow::Result<u8> {
-    let pipeline = look::pipeline(arguments)?;
+    let pipeline = look::pipeline(global, arguments)?;
     if global.json {
         let warnings = Diagnostics(pipeline.warnings).values();
         line(json!({"errors": [], "warnings": warnings}).to_string());

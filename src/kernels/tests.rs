@@ -288,7 +288,8 @@ pub(super) const LAYER: NormKind = NormKind::Layer {
     epsilon: 1e-5,
     biased: true,
 };
-pub(super) const RMS: NormKind = NormKind::Rms { epsilon: 1e-6 };
+pub(super) const RMS_EPSILON: f32 = 1e-6;
+pub(super) const RMS: NormKind = NormKind::Rms { epsilon: RMS_EPSILON };
 
 type MlpForm = fn(Tensor<2>, Option<&RowNorm>, &Products, Activation, &Products, Option<Dropout>) -> Tensor<2>;
 

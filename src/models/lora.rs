@@ -3,7 +3,6 @@
 
 use std::path::Path;
 
-use safetensors::tensor::Dtype;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -11,7 +10,7 @@ use serde_json::{Map, Value, json};
 use self::matrices::{sides, times};
 use super::files::write_tensors;
 use super::model::write_json;
-use super::{Architecture, Model, ModelConfig, ModelError, Role, Weight};
+use super::{Architecture, Model, ModelConfig, ModelError, Role};
 use crate::seed::Seed;
 use crate::step::Key;
 
@@ -196,15 +195,11 @@ impl Model {
     pub(super) fn save_adapter(&self, lora: &Lora, dir: &Path) -> Result<(), ModelError> {
         let folder = dir.join(FOLDER);
         std::fs::create_dir_all(&folder).map_err(ModelError::file(&folder))?;
-        let tensors: Vec<_> = self
-            .learned()
-            .into_iter()
-            .map(|weight| {
-                let name = format!("base_model.model.{}", weight.name());
-                (name, Dtype::F32, weight.shape(), weight.to_bytes())
-            })
+        let pairs = self.learned().into_iter();
+        let pairs: Vec<_> = pairs
+            .map(|weight| (format!("base_model.model.{}", weight.name()), weight))
             .collect();
-        write_tensors(&folder.join("adapter_model.safetensors"), &tensors)?;
+        write_tensors(&folder.join("adapter_model.safetensors"), &pairs)?;
         write_json(&folder.join("adapter_config.json"), self.adapter_config(lora))
     }
 
@@ -262,10 +257,4 @@ fn whole(number: f64) -> Value {
 /// The names of the two matrices beside a weight.
 pub(super) fn names(weight: &str) -> [String; 2] {
     ["lora_A", "lora_B"].map(|side| format!("{}.{side}.weight", module(weight)))
-}
-
-impl Weight {
-    fn to_bytes(&self) -> Vec<u8> {
-        self.to_vec().iter().flat_map(|value| value.to_le_bytes()).collect()
-    }
 }

@@ -4,11 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Gradients, Int, Tensor};
-use safetensors::tensor::Dtype;
 use serde_json::{Map, Value, json};
 
 use super::falcon::Falcon;
-use super::files::{Loaded, write_weights};
+use super::files::{Loaded, write_tensors};
 use super::gpt2::Gpt2;
 use super::init::{Drawn, Source};
 use super::llama::Llama;
@@ -129,15 +128,9 @@ impl Model {
     /// # Errors
     /// When a file cannot be written.
     pub fn save(&self, dir: &Path) -> Result<(), ModelError> {
-        let tensors: Vec<_> = self
-            .weights()
-            .into_iter()
-            .map(|weight| {
-                let bytes = weight.to_vec().iter().flat_map(|value| value.to_le_bytes()).collect();
-                (weight.name().to_owned(), Dtype::F32, weight.shape(), bytes)
-            })
-            .collect();
-        write_weights(dir, &tensors)?;
+        let weights = self.weights().into_iter();
+        let weights: Vec<_> = weights.map(|weight| (weight.name().to_owned(), weight)).collect();
+        write_tensors(&dir.join("model.safetensors"), &weights)?;
         let mut config = self.config.to_json();
         config.insert("dtype".into(), json!("float32"));
         config.insert("torch_dtype".into(), json!("float32")); // the name before transformers 5

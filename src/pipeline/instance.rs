@@ -94,7 +94,8 @@ impl Resolver<'_> {
             }
         }
         if draft.left_out.is_none() {
-            let found = self.checked(&draft);
+            let mut found = self.checked(&draft);
+            found.extend(self.beyond(&draft));
             self.derive(&mut draft, 0, &found);
             for problem in found {
                 self.told(variant, step, problem, Class::Kind);
@@ -146,6 +147,24 @@ impl Resolver<'_> {
         }
         let inputs: Vec<Input> = draft.inputs.iter().map(|(_, input)| input.clone()).collect();
         work.check(&inputs)
+    }
+
+    /// What a step asks for that only the CPU computes, if it would compute elsewhere.
+    fn beyond(&self, draft: &Draft) -> Vec<Problem> {
+        let problems = draft.work.as_ref().map(|work| work.beyond_cpu()).unwrap_or_default();
+        if problems.is_empty() || draft.policy.resources.gpus == Some(0) {
+            return Vec::new();
+        }
+        let Some(device) = self.device.filter(|device| !device.is_cpu()) else {
+            return Vec::new();
+        };
+        let there = |mut problem: Problem| {
+            problem
+                .message
+                .push_str(&format!(", and this step would run on `{device}`"));
+            problem
+        };
+        problems.into_iter().map(there).collect()
     }
 
     /// A problem that a kind found, at its place.

@@ -20,6 +20,7 @@ use super::tree::Node;
 use super::unused::unused;
 use super::variant::{Drafter, StepDraft};
 use super::when::{left_out, remaining};
+use crate::device::DeviceSpec;
 use crate::step::Kind;
 
 /// What the command line adds to the file.
@@ -29,6 +30,8 @@ pub struct LoadOptions {
     pub set: Vec<(String, String)>,
     /// `--params FILE`: files of parameters, later ones over earlier ones, `--set` over all.
     pub params: Vec<PathBuf>,
+    /// `--device`: where steps would compute, for what not every device computes. `None` asks nobody.
+    pub device: Option<DeviceSpec>,
 }
 
 /// Reads, checks and resolves a pipeline file.
@@ -102,7 +105,7 @@ pub fn load_text(
     let entries = root.get("steps").map(Node::entries).unwrap_or_default();
     let steps: Vec<StepDraft> = entries.iter().map(|entry| drafter.draft(entry)).collect();
 
-    let mut resolver = Resolver::new(&source, kinds);
+    let mut resolver = Resolver::new(&source, kinds, options.device);
     resolver.resolve(&steps);
     problems.append(&mut resolver.problems);
     let Some(file) = file.filter(|_| problems.is_empty()) else {

@@ -1,5 +1,6 @@
 //! Step drafts into instances: order, mapping, inputs, and each kind's own checks.
 
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use super::resolved::Policy;
 use super::source::{Source, Span};
 use super::suggest::listed;
 use super::variant::{StepDraft, Variant};
+use crate::device::DeviceSpec;
 use crate::pipeline::check::artifact_words;
 use crate::seed::Seed;
 use crate::step::{ArtifactType, Input, Kind, Step};
@@ -55,6 +57,8 @@ impl Draft {
 pub(super) struct Resolver<'a> {
     pub source: &'a Arc<Source>,
     pub kinds: &'static [Kind],
+    /// Where steps compute that may; found when it is first asked for, for drivers are slow.
+    pub device: LazyCell<Option<DeviceSpec>, Box<dyn FnOnce() -> Option<DeviceSpec>>>,
     /// Paths as the file wrote them, by what they were made.
     pub written: BTreeMap<String, String>,
     pub problems: Vec<Diagnostic>,
@@ -74,10 +78,16 @@ pub(super) struct Resolver<'a> {
 }
 
 impl<'a> Resolver<'a> {
-    pub fn new(source: &'a Arc<Source>, kinds: &'static [Kind]) -> Self {
+    pub fn new(source: &'a Arc<Source>, kinds: &'static [Kind], device: Option<DeviceSpec>) -> Self {
+        // one that is named is what it is, whether it is there or not
+        let found = move || match device? {
+            DeviceSpec::AUTO => DeviceSpec::AUTO.resolve().ok(),
+            named => Some(named),
+        };
         Self {
             source,
             kinds,
+            device: LazyCell::new(Box::new(found)),
             written: BTreeMap::new(),
             problems: Vec::new(),
             drafts: Vec::new(),

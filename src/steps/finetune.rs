@@ -149,6 +149,10 @@ impl Step for Finetune {
         problems
     }
 
+    fn beyond_cpu(&self) -> Vec<Problem> {
+        self.train.beyond_cpu()
+    }
+
     fn outlook(&self, prospects: &Prospects<'_>) -> Outlook {
         let config = outlook::config(prospects, self.model.text());
         outlook::of_model(config, |config| {

@@ -231,6 +231,10 @@ impl Step for Pretrain {
         problems
     }
 
+    fn beyond_cpu(&self) -> Vec<Problem> {
+        self.train.beyond_cpu()
+    }
+
     fn outlook(&self, prospects: &Prospects<'_>) -> Outlook {
         let vocabulary = outlook::vocabulary(prospects, self.tokenizer.text());
         let config = vocabulary.map(|vocabulary| {

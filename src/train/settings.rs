@@ -210,6 +210,18 @@ impl TrainSettings {
         problems
     }
 
+    /// What only the CPU computes, with paths as those of [`Self::problems`].
+    pub fn beyond_cpu(&self) -> Vec<Problem> {
+        const ELSEWHERE: &str = "leave it out, or give the step `resources: {gpus: 0}`";
+        let again = self.gradient_checkpointing.then(|| {
+            let help = format!("{ELSEWHERE}; a smaller `batch_size` with `accumulate` takes less memory as well");
+            Problem::at("train.gradient_checkpointing", "is for the CPU").help(help)
+        });
+        let half = (self.precision == Precision::Bf16)
+            .then(|| Problem::at("train.precision", "bf16 is for the CPU").help(ELSEWHERE));
+        again.into_iter().chain(half).collect()
+    }
+
     /// Sequences in a micro-batch of sequences of `length` tokens.
     pub fn sequences(&self, length: usize) -> usize {
         match (self.batch_size, self.batch_tokens) {

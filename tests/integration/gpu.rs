@@ -63,3 +63,51 @@ steps:
     assert_eq!(losses.len(), 2);
     assert!((losses[0] - losses[1]).abs() < 1e-3, "{losses:?}");
 }
+
+/// What only the CPU computes is refused where the device is known, at its place, before anything is opened.
+#[test]
+fn what_is_for_the_cpu_is_refused_when_the_file_is_read() {
+    let sandbox = Sandbox::tiny();
+    let file = |train: &str, more: &str| {
+        let text = format!(
+            "pipeline: again
+steps:
+  rows: {{uses: dataset, with: {{files: rows.jsonl}}}}
+  words: {{uses: tokenize, with: {{data: rows, algorithm: bpe, vocab_size: 300}}}}
+  base:
+    uses: pretrain{more}
+    with:
+      data: rows
+      tokenizer: words
+      train: {{updates: 2, {train}}}
+"
+        );
+        sandbox.write("pipeline.yaml", &text);
+    };
+    for (train, about) in [
+        (
+            "gradient_checkpointing: true",
+            "`train.gradient_checkpointing` of step `base`: is for the CPU",
+        ),
+        (
+            "precision: bf16",
+            "`train.precision` of step `base`: bf16 is for the CPU",
+        ),
+    ] {
+        file(train, "");
+        for command in ["validate", "plan", "run"] {
+            let refused = sandbox.fragua(&[command, "pipeline.yaml", "--device", "gpu"]);
+            assert_eq!(refused.code, Some(2), "{command}: {}{}", refused.out, refused.err);
+            let (place, next) = ("pipeline.yaml:10:", "resources: {gpus: 0}");
+            for part in [place, about, "`gpu:0`", next] {
+                assert!(refused.err.contains(part), "{command} says {part}: {}", refused.err);
+            }
+            assert!(!sandbox.path().join(".fragua/runs").exists(), "nothing began");
+        }
+        let on_cpu = sandbox.fragua(&["validate", "pipeline.yaml", "--device", "cpu"]);
+        assert_eq!(on_cpu.code, Some(0), "{}", on_cpu.err);
+        file(train, "\n    resources: {gpus: 0}");
+        let beside = sandbox.fragua(&["validate", "pipeline.yaml", "--device", "gpu"]);
+        assert_eq!(beside.code, Some(0), "{}", beside.err);
+    }
+}

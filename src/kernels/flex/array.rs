@@ -75,28 +75,41 @@ impl Array {
     }
 }
 
-/// A buffer for `count` values, each of which is written before it is read.
+/// A buffer for `count` values, each of which is written before it is read: what it holds until then is
+/// what the allocator left there. Tests find NaN in it, so that a value read too early is seen.
 pub(crate) fn buffer(count: usize) -> Vec<f32> {
-    // SAFETY: f32 has no invalid bits.
-    unsafe { unwritten(count) }
+    left(count, f32::NAN)
 }
 
 /// The same of pairs of bf16 numbers.
 pub(crate) fn pairs_buffer(count: usize) -> Vec<u32> {
-    // SAFETY: u32 has no invalid bits.
-    unsafe { unwritten(count) }
+    left(count, u32::MAX) // two NaN
 }
 
-/// # Safety
-/// The type has no invalid bits.
-#[allow(clippy::uninit_vec)]
-unsafe fn unwritten<T>(count: usize) -> Vec<T> {
-    let mut values = Vec::with_capacity(count);
-    // SAFETY: every operation here fills its whole output. Zeroing first would be one more pass over memory
-    // for each operation.
-    unsafe { values.set_len(count) };
+/// Zeroing first would be one more pass over memory for each operation.
+#[cfg(all(not(test), any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn left<T: Left>(count: usize, _unwritten: T) -> Vec<T> {
+    let mut values = Vec::<T>::with_capacity(count);
+    // SAFETY: assembly that is handed a pointer may write to what it points to, and the compiler must take it that
+    // it did, with values unknown: from here the memory is initialised, and every bit pattern is a value of `T`. The
+    // capacity is at least `count`.
+    unsafe {
+        std::arch::asm!("/* {0} */", in(reg) values.as_mut_ptr(), options(nostack, preserves_flags));
+        values.set_len(count);
+    }
     values
 }
+
+#[cfg(any(test, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
+fn left<T: Left>(count: usize, unwritten: T) -> Vec<T> {
+    vec![unwritten; count]
+}
+
+/// Numbers of which every bit pattern is one.
+trait Left: Copy {}
+
+impl Left for f32 {}
+impl Left for u32 {}
 
 /// A buffer that threads write disjoint parts of.
 pub(crate) struct Shared<'a, T = f32> {

@@ -159,6 +159,7 @@ fn files_give_parameters_and_set_wins() {
                 .map(|(name, value)| ((*name).into(), (*value).into()))
                 .collect(),
             params: params.iter().map(|path| (*path).clone()).collect(),
+            device: None,
         };
         crate::pipeline::load(&main, &options, KINDS)
     };
