@@ -53,6 +53,14 @@ impl Near {
         Self::rounded(value, slope * self.off + UNIT * value.abs())
     }
 
+    /// A function whose own error is not in proportion to its value: so many times the last bit of one.
+    pub fn absolute(self, units: f64) -> Self {
+        Self {
+            off: self.off + units * UNIT,
+            ..self
+        }
+    }
+
     /// A number between 0 and `most`, whatever the errors are.
     pub fn within(self, most: f64) -> Self {
         Self {
@@ -191,11 +199,11 @@ impl Matrix {
         out
     }
 
-    /// What f32 made of it, in shares of how far it may be off; panics where it is further.
+    /// The errors of what f32 made of it; panics where one is larger than it may be.
     pub fn hold(&self, what: &str, made: &[f32]) -> Vec<f64> {
         assert_eq!(made.len(), self.numbers.len(), "{what}");
-        let shares = self.numbers.iter().zip(made).enumerate();
-        let shares = shares.map(|(index, (near, made))| {
+        let errors = self.numbers.iter().zip(made).enumerate();
+        let errors = errors.map(|(index, (near, made))| {
             let error = (f64::from(*made) - near.value).abs();
             assert!(
                 error <= near.off,
@@ -205,6 +213,6 @@ impl Matrix {
             );
             error
         });
-        shares.collect()
+        errors.collect()
     }
 }

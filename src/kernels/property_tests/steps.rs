@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 
 use super::exact::Matrix;
-use super::{Case, Sizes, case, references, rotation};
+use super::{Case, Sizes, case, recurrent, references, rotation};
 use crate::kernels::cross_entropy::composed as composed_cross_entropy;
 use crate::kernels::linear::composed as composed_linear;
 use crate::kernels::norm::{composed_layer_norm, composed_rms_norm};
@@ -73,14 +73,18 @@ pub(super) fn simple(sizes: &Sizes, list: &mut Vec<Case>) {
     for cell in [Cell::Lstm, Cell::Gru] {
         let (width, seq) = (width.min(9), seq.min(12));
         let (rows, gates) = (sizes.lengths.len() * seq, cell.gates() * width);
-        let mut case = case(
+        let case = case(
             "recurrence",
             [[rows, gates], [gates, width], [1, gates]],
             move |[x, w, b]| recurrence(x, w, b, cell, seq),
             move |[x, w, b]| recurrence::composed(x, w, b, cell, seq),
         );
-        case.most = 1.0;
-        list.push(case);
+        list.push(case.beside([rows, width], move |inputs, weights| {
+            let [projected, weight, bias] = inputs else {
+                unreachable!("three inputs")
+            };
+            recurrent::recurrence(cell, seq, [projected, weight, bias], weights)
+        }));
     }
 }
 
