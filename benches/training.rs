@@ -2,12 +2,14 @@
 //!
 //! `cargo bench --bench training -- NAME UPDATES [SETTINGS]` trains the configuration `NAME` on random
 //! tokens through the same loop as a pipeline does and prints tokens a second and the peak of
-//! resident memory, beside the peak that `fragua plan --memory` foretells. `SETTINGS` is JSON for what
+//! resident memory, beside the peak that `fragua plan --memory` foretells; and the peak of what is
+//! allocated, beside the terms of the plan that are: all but `allocator` and `process`. `SETTINGS` is JSON for what
 //! a pipeline has under `train:`: `'{"gradient_checkpointing": true}'`. `benches/peers/training/compare.py`
 //! runs it in turn with PyTorch, `benches/peers/training/precisions.py` in turn in both precisions.
 #![expect(clippy::unwrap_used, reason = "a benchmark ends at what it did not expect")]
 
-use std::sync::atomic::AtomicBool;
+use std::alloc::{GlobalAlloc, Layout};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use fragua::device::DeviceSpec;
@@ -22,9 +24,55 @@ use fragua::train::{Task, TrainSettings, run};
 use rand::Rng;
 use serde_json::{Value, json};
 
-/// Training allocates as the program does.
+/// Training allocates as the program does, and is counted.
 #[global_allocator]
-static ALLOCATOR: fragua::allocator::Allocator = fragua::allocator::Allocator;
+static ALLOCATOR: Counting = Counting {
+    allocator: fragua::allocator::Allocator,
+    now: AtomicUsize::new(0),
+    most: AtomicUsize::new(0),
+};
+
+/// An allocator that counts the bytes that are allocated.
+struct Counting {
+    allocator: fragua::allocator::Allocator,
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Counting {
+    fn count(&self, size: usize) {
+        let now = self.now.fetch_add(size, Ordering::Relaxed) + size;
+        self.most.fetch_max(now, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: what is asked of it the other allocator does.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        self.count(layout.size());
+        // SAFETY: by the caller's promise, here and below.
+        unsafe { self.allocator.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        self.count(layout.size());
+        // SAFETY: as above.
+        unsafe { self.allocator.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        self.count(size);
+        self.now.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe { self.allocator.realloc(block, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        self.now.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe { self.allocator.dealloc(block, layout) }
+    }
+}
 
 /// Updates before the clock starts.
 const WARM: u64 = 5;
@@ -238,7 +286,8 @@ fn main() {
         length: width as u64,
         source: source as u64,
         accumulates: false,
-        keeps_best: false,
+        validates: None,
+        precision: settings.precision.of_products(),
         recomputes: settings.gradient_checkpointing,
         pairs: name.ends_with("-lora").then_some(learned as u64),
         threads: rayon::current_num_threads() as u64,
@@ -249,6 +298,9 @@ fn main() {
         .iter()
         .map(|term| (term.name.to_owned(), json!(term.bytes)));
     let terms: serde_json::Map<_, _> = terms.collect();
+    let of_system = ["allocator", "process"];
+    let held = foretold.terms.iter().filter(|term| !of_system.contains(&term.name));
+    let allocated: u64 = held.map(|term| term.bytes).sum();
     let task = Task {
         place: Place::of(model.device()),
         model,
@@ -268,6 +320,7 @@ fn main() {
             "name": name, "parameters": parameters, "learned": learned, "tokens_per_second": counted as f64 / seconds,
             "milliseconds": 1e3 * seconds / updates as f64, "loss": outcome.summary.train_loss,
             "peak_bytes": profile::peak_bytes("self"), "foretold_bytes": foretold.peak_bytes,
+            "allocated_bytes": ALLOCATOR.most.load(Ordering::Relaxed), "foretold_allocated_bytes": allocated,
             "moment": foretold.moment, "terms": terms, "gflops": 1e-9 * operations * updates as f64 / seconds,
         })
     );

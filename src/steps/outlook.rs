@@ -8,6 +8,7 @@ use crate::step::{Input, Outlook, Prospects};
 use crate::tokenizer::Tokenizer;
 use crate::train::TrainSettings;
 use crate::train::batches::Reading;
+use crate::train::evaluation::TOKENS;
 use crate::train::examples::{Examples, Overlong, Taking};
 
 use super::training::{Encoded, VALIDATION};
@@ -72,11 +73,20 @@ pub(super) fn shape(
         length: length as u64,
         source: source as u64,
         accumulates: settings.accumulate > 1,
-        keeps_best: validated,
+        validates: validated.then(|| validated_at_once(prospects)),
+        precision: settings.precision.of_products(),
         recomputes: settings.gradient_checkpointing,
         pairs: None,
         threads: prospects.threads as u64,
     }
+}
+
+/// Tokens that a validation computes at once: no more than there are, once they are encoded.
+fn validated_at_once(prospects: &Prospects<'_>) -> u64 {
+    let made = prospects.of("@tokens").filter(|(input, _)| made(input));
+    let encoded = made.and_then(|(tokens, _)| Encoded::open(&tokens.path).ok());
+    let tokens = encoded.and_then(|encoded| Some(encoded.validation_tokens()?.0.len()));
+    tokens.unwrap_or(TOKENS).min(TOKENS) as u64
 }
 
 /// The longest example of a training, and the longest that its encoder and its decoder read: those of the

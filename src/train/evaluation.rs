@@ -34,7 +34,7 @@ impl Evaluation {
 }
 
 /// Tokens that an evaluation computes at once.
-const TOKENS: usize = 4096;
+pub const TOKENS: usize = 4096;
 
 /// Sequences of a length that an evaluation takes at once.
 pub fn sequences(length: usize) -> usize {

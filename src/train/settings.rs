@@ -74,8 +74,7 @@ pub struct TrainSettings {
     pub checkpoint_every: Option<u64>,
     /// Keeps of each block only what goes into it for the backward pass, and computes the block again
     /// there (gradient checkpointing, Chen et al. 2016): activations take a fraction of the memory, an
-    /// update a quarter to a third more time. It does not change the result, not in a bit. On the CPU
-    /// only.
+    /// update a third more time. It does not change the result, not in a bit. On the CPU only.
     #[serde(default)]
     pub gradient_checkpointing: bool,
     /// The number format of arithmetic. Weights, gradients and the optimizer's moments are f32 in both.

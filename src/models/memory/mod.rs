@@ -6,6 +6,7 @@
 //! the measured peaks of real trainings.
 
 mod generation;
+mod held;
 mod operations;
 mod parameters;
 mod training;

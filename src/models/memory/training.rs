@@ -1,8 +1,10 @@
 //! The most memory that training a model on the CPU holds at once.
 
 use super::generation::{FLOAT, bytes, grouped, process, times};
-use super::operations::{Operation, operations};
+use super::held::{Held, bytes_of, collected};
+use super::operations::{Batch, Manner, Operation, operations};
 use super::parameters::{Group, parameters};
+use crate::kernels::Precision;
 use crate::models::ModelConfig;
 use crate::step::{Memory, Part, Term};
 
@@ -17,8 +19,11 @@ pub struct Shape {
     pub source: u64,
     /// Whether an update adds up several micro-batches.
     pub accumulates: bool,
-    /// Whether the best weights are kept besides the current ones.
-    pub keeps_best: bool,
+    /// Tokens of a validation that are computed at once. With one, the best weights are kept besides the
+    /// current ones.
+    pub validates: Option<u64>,
+    /// In which products are computed.
+    pub precision: Precision,
     /// Whether each block's activations are made again going backward.
     pub recomputes: bool,
     /// Numbers of the low-rank pairs that are learned, where all else is held fast.
@@ -31,38 +36,33 @@ pub struct Shape {
 const LOGITS: u64 = 1 << 20;
 /// Rows of logits that the loss has at once at least.
 const LEAST: u64 = 256;
-/// Tokens that an evaluation computes at once.
-const EVALUATED: u64 = 4096;
-
-/// Pages that the allocator keeps for blocks of each size, whatever the model.
+/// Pages that the allocator keeps for blocks of each size, at most.
 const PAGES: u64 = 30_000_000;
 /// Blocks that come and go leave gaps between them, a share of what they are: measured, from 10 million
 /// to 600 million bytes of them.
 const GAPS: [u64; 2] = [17, 100];
 
-/// What is held at one moment, in numbers.
+/// What is held at one moment.
 struct Moment {
     name: String,
+    /// Numbers of gradients.
     gradients: u64,
-    /// Kept for the backward pass, by what it is.
-    activations: Vec<Kept>,
-    workspace: u64,
-}
-
-/// Numbers that several operations keep alike.
-struct Kept {
-    name: &'static str,
-    times: u64,
-    each: u64,
+    /// Kept for the backward pass.
+    activations: Vec<Held>,
+    workspace: Vec<Held>,
 }
 
 impl Moment {
     fn activations(&self) -> u64 {
-        sum(self.activations.iter().map(|kept| kept.times.saturating_mul(kept.each)))
+        bytes_of(&self.activations)
+    }
+
+    fn workspace(&self) -> u64 {
+        bytes_of(&self.workspace)
     }
 
     fn total(&self) -> u64 {
-        sum([self.gradients, self.activations(), self.workspace])
+        sum([bytes(self.gradients), self.activations(), self.workspace()])
     }
 }
 
@@ -88,7 +88,7 @@ pub fn training(config: &ModelConfig, shape: &Shape) -> Memory {
             about: times(group.times, group.each, "parameters"),
         })
         .collect();
-    if shape.keeps_best {
+    if shape.validates.is_some() {
         weight_parts.push(Part {
             name: "best weights".into(),
             bytes: bytes(learned),
@@ -102,10 +102,10 @@ pub fn training(config: &ModelConfig, shape: &Shape) -> Memory {
             about: times(1, pairs, "parameters, which alone are learned"),
         });
     }
-    let kept = learned.saturating_mul(u64::from(shape.keeps_best));
+    let kept = learned.saturating_mul(u64::from(shape.validates.is_some()));
     let weights = bytes(sum([count, shape.pairs.unwrap_or(0), kept]));
     let of_pairs = if shape.pairs.is_some() { " of a pair" } else { "" };
-    let twice = if shape.keeps_best && shape.pairs.is_none() {
+    let twice = if shape.validates.is_some() && shape.pairs.is_none() {
         ", twice: now and at their best"
     } else {
         ""
@@ -138,7 +138,7 @@ pub fn training(config: &ModelConfig, shape: &Shape) -> Memory {
         Term {
             name: "gradients",
             bytes: bytes(peak.gradients),
-            largest_bytes: bytes(largest(|moment| moment.gradients)),
+            largest_bytes: largest(|moment| bytes(moment.gradients)),
             about: format!("one number a parameter{of_pairs} at the end of the backward pass{summed}"),
             parts: Vec::new(),
         },
@@ -150,23 +150,24 @@ pub fn training(config: &ModelConfig, shape: &Shape) -> Memory {
         ),
         Term {
             name: "activations",
-            bytes: bytes(peak.activations()),
-            largest_bytes: bytes(largest(Moment::activations)),
+            bytes: peak.activations(),
+            largest_bytes: largest(Moment::activations),
             about: format!("{sequences} × {length} tokens: what the backward pass needs{again}"),
-            parts: peak.activations.iter().map(part).collect(),
+            parts: peak.activations.iter().map(Part::from).collect(),
         },
         Term {
             name: "workspace",
-            bytes: bytes(peak.workspace),
-            largest_bytes: bytes(largest(|moment| moment.workspace)),
-            about: "what operations work in: results, weights as products read them, logits".into(),
-            parts: Vec::new(),
+            bytes: peak.workspace(),
+            largest_bytes: largest(Moment::workspace),
+            about: "what an operation works in, besides what it keeps and the gradients of its weights".into(),
+            parts: peak.workspace.iter().map(Part::from).collect(),
         },
     ];
-    let gaps = bytes(peak.total()).saturating_mul(GAPS[0]) / GAPS[1];
+    let gaps = peak.total().saturating_mul(GAPS[0]) / GAPS[1];
     terms.push(fixed(
         "allocator",
-        PAGES.saturating_add(gaps),
+        // no more is kept than came and went
+        PAGES.min(peak.total()).saturating_add(gaps),
         "freed blocks that are kept for the next ones, and gaps between blocks".into(),
         Vec::new(),
     ));
@@ -179,102 +180,127 @@ pub fn training(config: &ModelConfig, shape: &Shape) -> Memory {
     }
 }
 
-fn part(kept: &Kept) -> Part {
-    Part {
-        name: kept.name.into(),
-        bytes: bytes(kept.times.saturating_mul(kept.each)),
-        about: times(kept.times, kept.each, "numbers"),
-    }
-}
-
 /// The moments among which the largest is found: the loss, each operation's way back, a validation; so many
 /// numbers are learned.
-fn moments(config: &ModelConfig, shape: &Shape, count: u64) -> Vec<Moment> {
-    let (width, vocabulary) = (config.width as u64, config.vocab_size as u64);
-    let rows = shape.sequences.saturating_mul(shape.length);
-    let source = shape.sequences.saturating_mul(shape.source);
-    let list = operations(config, rows, source);
-    let stream = rows.saturating_mul(width);
-    let table = vocabulary.saturating_mul(width);
-    let sums = if shape.accumulates { count } else { 0 };
-
+fn moments(config: &ModelConfig, shape: &Shape, learned: u64) -> Vec<Moment> {
+    let manner = Manner {
+        precision: shape.precision,
+        pairs: shape.pairs.is_some(),
+        dropout: config.dropout > 0.0,
+    };
+    let batch = Batch {
+        sequences: shape.sequences,
+        length: shape.length,
+        source: shape.source,
+    };
+    let list = operations(config, batch, manner);
+    let table = (config.vocab_size as u64).saturating_mul(config.width as u64);
+    let sums = if shape.accumulates { learned } else { 0 };
     // a table that is held fast gets no gradient
-    let of_table = if shape.pairs.is_some() { 0 } else { table };
-    // the loss makes the gradients of its inputs going forward, from a piece of the logits at a time
+    let of_table = if manner.pairs { 0 } else { table };
+    let stream = batch.rows().saturating_mul(config.width as u64);
+
+    let mut gradients = sums.saturating_add(of_table);
     let mut moments = vec![Moment {
         name: "while the loss is computed".into(),
-        gradients: sums.saturating_add(of_table),
+        gradients,
         activations: kept(&list, None, shape.recomputes),
-        workspace: sum([stream, stream, table, logits(rows, vocabulary)]),
+        workspace: loss(config, batch.rows(), manner, true),
     }];
-    let mut gradients = sums.saturating_add(of_table);
     for (index, operation) in list.iter().enumerate().rev() {
-        gradients = gradients.saturating_add(operation.weights);
+        if !manner.pairs {
+            gradients = gradients.saturating_add(operation.weights);
+        }
         moments.push(Moment {
             name: match operation.block {
                 Some(block) => format!("going back through the {} of block {}", operation.name, block + 1),
                 None => format!("going back through the last {}", operation.name),
             },
-            gradients: gradients.min(sums.saturating_add(count)),
+            gradients: match manner.pairs {
+                true => sums.saturating_add(learned),
+                false => gradients.min(sums.saturating_add(learned)),
+            },
             activations: kept(&list[..=index], operation.block, shape.recomputes),
-            // weights and their pairs are merged for products
-            workspace: sum([
-                operation.works,
-                if shape.pairs.is_some() { operation.weights } else { 0 },
-            ]),
+            workspace: collected(operation.works.iter().copied()),
         });
     }
     // gradients of tables of positions, and of an embedding with a table of its own
     moments.push(Moment {
         name: "at the end of the backward pass".into(),
-        gradients: sums.saturating_add(count),
+        gradients: sums.saturating_add(learned),
         activations: Vec::new(),
-        workspace: stream,
+        workspace: collected([Held::single("gradients of rows", stream)]),
     });
-    if shape.keeps_best {
-        let rows = EVALUATED.max(shape.length).max(shape.source);
-        let widest = operations(config, rows, rows).iter().map(forward).max().unwrap_or(0);
-        let last = sum([rows.saturating_mul(width), table, logits(rows, vocabulary)]);
-        moments.push(Moment {
-            name: "while validating".into(),
-            gradients: 0,
-            activations: Vec::new(),
-            workspace: widest.max(last),
-        });
-    }
+    moments.extend(shape.validates.map(|tokens| validation(config, shape, tokens, manner)));
     moments
 }
 
-fn logits(rows: u64, vocabulary: u64) -> u64 {
-    let at_once = (LOGITS / vocabulary.max(1)).max(LEAST).min(rows);
-    at_once.saturating_mul(vocabulary)
+/// A validation, of so many tokens at once: in f32, and nothing is kept.
+fn validation(config: &ModelConfig, shape: &Shape, tokens: u64, manner: Manner) -> Moment {
+    let manner = Manner {
+        precision: Precision::F32,
+        dropout: false,
+        ..manner
+    };
+    let longest = shape.length.max(shape.source).max(1);
+    let batch = Batch {
+        sequences: (tokens / longest).max(1),
+        length: shape.length,
+        source: shape.source,
+    };
+    let widest = operations(config, batch, manner)
+        .into_iter()
+        .max_by_key(|operation| operation.passing);
+    let passing = widest.map_or(0, |operation| operation.passing);
+    let loss = loss(config, batch.rows(), manner, false);
+    let workspace = if passing > bytes_of(&loss) {
+        vec![Held::single("of an operation", passing / FLOAT)]
+    } else {
+        loss
+    };
+    Moment {
+        name: "while validating".into(),
+        gradients: 0,
+        activations: Vec::new(),
+        workspace,
+    }
 }
 
-/// What an operation has going forward when nothing is kept: what would be, its result, its weights in
-/// the order in which products read them.
-fn forward(operation: &Operation) -> u64 {
-    sum([operation.kept(), operation.input, operation.weights])
+/// What the loss works in. With a way back it makes the gradients of its inputs going forward, from a piece
+/// of the logits at a time.
+fn loss(config: &ModelConfig, rows: u64, manner: Manner, back: bool) -> Vec<Held> {
+    let (width, vocabulary) = (config.width as u64, config.vocab_size as u64);
+    let at_once = (LOGITS / vocabulary.max(1)).max(LEAST).min(rows);
+    let stream = rows.saturating_mul(width);
+    let table = vocabulary.saturating_mul(width);
+    let logits = at_once.saturating_mul(vocabulary);
+    let (half, learns) = (manner.precision != Precision::F32, !manner.pairs);
+    let factor = |name, count, holds: bool| Held::factor(name, if holds { count } else { 0 }, manner.precision);
+    collected([
+        Held::single("what goes in", stream),
+        Held::single("gradients of rows", if back { stream } else { 0 }),
+        Held::single("logits", logits),
+        // f32 reads the table as it lies going back
+        factor("table for products", table, true),
+        factor("table for products", table, back && half),
+        factor("rounded factors", logits, back && half && learns),
+        factor("rounded factors", at_once.saturating_mul(width), back && half && learns),
+    ])
 }
 
 /// What these operations keep while the way back goes through a block, or through none. Where blocks
 /// are made again, of the others their inputs alone.
-fn kept(list: &[Operation], here: Option<u64>, recomputes: bool) -> Vec<Kept> {
-    let mut all: Vec<Kept> = Vec::new();
-    let mut add =
-        |name: &'static str, each: u64| match all.iter_mut().find(|kept| (kept.name, kept.each) == (name, each)) {
-            Some(kept) => kept.times += 1,
-            None if each > 0 => all.push(Kept { name, times: 1, each }),
-            None => (),
-        };
+fn kept(list: &[Operation], here: Option<u64>, recomputes: bool) -> Vec<Held> {
     let mut last = None;
-    for operation in list {
+    let kept = list.iter().flat_map(|operation| {
         let again = recomputes && operation.block.is_some() && operation.block != here;
-        if !again {
-            operation.kept.iter().for_each(|(name, numbers)| add(name, *numbers));
-        } else if operation.block != last {
-            add("inputs of blocks", operation.input);
-        }
+        let first = operation.block != last;
         last = operation.block;
-    }
-    all
+        match again {
+            true if first => vec![Held::single("inputs of blocks", operation.input)],
+            true => Vec::new(),
+            false => operation.kept.clone(),
+        }
+    });
+    collected(kept)
 }
