@@ -18,6 +18,7 @@ mod difference_tests;
 mod dropout;
 mod embedding;
 mod entry;
+mod exit;
 mod flex;
 mod fused_attention;
 mod fused_mlp;

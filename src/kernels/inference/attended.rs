@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use super::lanes::{Lanes, Line, by_lanes};
+use super::pages::Lines;
 use crate::kernels::Heads;
 use crate::kernels::flex::{exp, vectorized};
 
@@ -12,8 +13,8 @@ use crate::kernels::flex::{exp, vectorized};
 /// multiplied with sixteen of them at once; a value is a row of lines.
 #[derive(Debug)]
 pub struct Attended {
-    keys: Vec<Line>,
-    values: Vec<Line>,
+    keys: Lines,
+    values: Lines,
     heads: Heads,
     length: usize,
     capacity: usize,
@@ -49,14 +50,32 @@ thread_local! {
 impl Attended {
     /// Empty buffers for `capacity` tokens.
     pub fn new(heads: Heads, capacity: usize) -> Self {
-        let blocks = capacity.div_ceil(16);
-        Self {
-            keys: vec![Line::ZERO; heads.key_value * blocks * heads.width],
-            values: vec![Line::ZERO; heads.key_value * capacity * heads.width.div_ceil(16)],
+        let mut one = Self::several(heads, capacity, 1);
+        one.pop().expect("one was asked for")
+    }
+
+    /// The same of several layers, near each other.
+    pub fn several(heads: Heads, capacity: usize, layers: usize) -> Vec<Self> {
+        let of_layer = Self::lines(heads, capacity);
+        let mut lines = Lines::several(&of_layer.repeat(layers)).into_iter();
+        let mut next = || lines.next().expect("keys and values of each layer");
+        let layer = |_| Self {
+            keys: next(),
+            values: next(),
             heads,
             length: 0,
             capacity,
-        }
+        };
+        (0..layers).map(layer).collect()
+    }
+
+    /// Lines of keys and of values.
+    fn lines(heads: Heads, capacity: usize) -> [usize; 2] {
+        let blocks = capacity.div_ceil(16);
+        [
+            heads.key_value * blocks * heads.width,
+            heads.key_value * capacity * heads.width.div_ceil(16),
+        ]
     }
 
     /// Tokens so far.
@@ -138,7 +157,15 @@ impl Attended {
 impl Clone for Attended {
     /// Copies the tokens so far alone.
     fn clone(&self) -> Self {
-        let mut copy = Self::new(self.heads, self.capacity);
+        // copies come and go, token by token, and are best made of memory that the allocator has at hand
+        let [keys, values] = Self::lines(self.heads, self.capacity).map(Lines::alone);
+        let mut copy = Self {
+            keys,
+            values,
+            heads: self.heads,
+            length: 0,
+            capacity: self.capacity,
+        };
         let Heads { key_value, width, .. } = self.heads;
         let (of_keys, of_values) = self.strides();
         let (keys, values) = (self.length.div_ceil(16) * width, self.length * width.div_ceil(16));

@@ -12,6 +12,7 @@ mod attended;
 mod lanes;
 mod likeliest;
 pub mod logits;
+mod pages;
 mod panels;
 pub mod rows;
 mod screen;

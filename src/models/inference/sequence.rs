@@ -30,8 +30,9 @@ pub(super) enum Kept {
 impl Sequence {
     pub(super) fn attention(layers: usize, heads: Heads, capacity: usize, source: Arc<[Attended]>) -> Self {
         Self {
-            layers: (0..layers)
-                .map(|_| Kept::Attention(Attended::new(heads, capacity)))
+            layers: Attended::several(heads, capacity, layers)
+                .into_iter()
+                .map(Kept::Attention)
                 .collect(),
             source,
             length: 0,
