@@ -63,9 +63,20 @@ fn apart(one: &[f32], other: &[f32]) -> (f32, f32) {
     (most, differences().sum::<f32>() / one.len() as f32)
 }
 
-/// Holds both forms together in bf16: sums are in another order, so that a number that is rounded later
-/// may fall to the other side once in a while. Results in f32 are much further off.
+/// [`compare_from`] results in f32 that are off by a ten-thousandth.
 fn compare<const N: usize>(
+    what: &str,
+    shapes: [[usize; 2]; N],
+    form: impl Fn([Tensor<2>; N]) -> Tensor<2> + Sync,
+    composed: impl Fn([Tensor<2>; N]) -> Tensor<2>,
+) {
+    compare_from(1e-4, what, shapes, form, composed);
+}
+
+/// Holds both forms together in bf16: sums are in another order, so that a number that is rounded later
+/// may fall to the other side once in a while. Results in f32 are off by more than `rounded`.
+fn compare_from<const N: usize>(
+    rounded: f32,
     what: &str,
     shapes: [[usize; 2]; N],
     form: impl Fn([Tensor<2>; N]) -> Tensor<2> + Sync,
@@ -76,11 +87,11 @@ fn compare<const N: usize>(
     let exact = results(what, shapes, Precision::F32, &composed);
     for (index, (fused, expected)) in fused.iter().zip(&expected).enumerate() {
         let (most, mean) = apart(fused, expected);
-        assert!(most < 4e-3 && mean < 1e-4, "{what}, {index}: {most} and {mean} off");
+        assert!(most < 4e-3 && mean < rounded, "{what}, {index}: {most} and {mean} off");
     }
     let rounding = fused.iter().zip(&exact).map(|(fused, exact)| apart(fused, exact).1);
     let rounding = rounding.fold(0.0, f32::max);
-    assert!(rounding > 1e-4, "{what} is rounded: {rounding}");
+    assert!(rounding > rounded, "{what} is rounded: {rounding}");
     for threads in [1, 2, 4] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let again = pool.install(|| results(what, shapes, Precision::Bf16, &form));
@@ -317,7 +328,9 @@ fn recurrent_layers() {
         for (batch, seq, width) in [(3, 5, 17), (37, 3, 40), (1, 2, 310)] {
             let gates = cell.gates() * width;
             let scale = 4.0 / (width as f32).sqrt();
-            compare(
+            // what gates let pass of a state hides most of its rounding
+            compare_from(
+                1e-5,
                 "recurrent layer",
                 [[batch * seq, gates], [gates, width], [1, gates]],
                 |[x, w, b]| recurrence(x, w.mul_scalar(scale), b, cell, seq),
