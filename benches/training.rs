@@ -46,13 +46,19 @@ fn configuration(name: &str) -> Configuration {
         settings["architecture"] = architecture.into();
         settings
     };
+    let recurrent =
+        |cell: &str| json!({"architecture": "rnn", "cell": cell, "layers": 2, "width": 224, "context": 128});
     let (model, vocabulary, [sequences, tokens, source]) = match name {
         "nanogpt-cpu" => (model("gpt2", [4, 4, 128, 64]), 65, [12, 64, 0]),
         "nanogpt-10m" => (model("gpt2", [6, 6, 384, 256]), 65, [8, 256, 0]),
         "vocab-4096" => (model("gpt2", [4, 4, 128, 128]), 4096, [16, 128, 0]),
         "llama-15m" | "llama-15m-lora" => (model("llama", [6, 6, 288, 256]), 32_000, [4, 256, 0]),
         "t5" => (model("t5", [4, 4, 256, 128]), 4096, [16, 32, 128]),
-        _ => panic!("no configuration {name}: nanogpt-cpu, nanogpt-10m, vocab-4096, llama-15m, llama-15m-lora, t5"),
+        // the recurrent model of pipelines/rnn-vs-transformer.yaml
+        "lstm" | "gru" => (recurrent(name), 65, [16, 128, 0]),
+        _ => panic!(
+            "no configuration {name}: nanogpt-cpu, nanogpt-10m, vocab-4096, llama-15m, llama-15m-lora, t5, lstm, gru"
+        ),
     };
     Configuration {
         model,
@@ -91,7 +97,8 @@ fn operations(name: &str, model: &Model) -> f64 {
     }
     // the output layer
     total += each * (sequences * tokens * config.vocab_size * config.width) as f64;
-    let inside = (config.heads * config.head_width) as f64;
+    let attends = !matches!(name, "lstm" | "gru");
+    let inside = if attends { config.heads * config.head_width } else { 0 } as f64;
     let scores = |queries: usize, keys: usize| 3.0 * 4.0 * inside * (sequences * queries * keys) as f64;
     let layers = config.layers as f64;
     total

@@ -311,6 +311,23 @@ fn first_halves_of_blocks() {
 }
 
 #[test]
+fn recurrent_layers() {
+    for cell in [Cell::Lstm, Cell::Gru] {
+        // the last is so wide that one sequence is divided among threads
+        for (batch, seq, width) in [(3, 5, 17), (37, 3, 40), (1, 2, 310)] {
+            let gates = cell.gates() * width;
+            let scale = 4.0 / (width as f32).sqrt();
+            compare(
+                "recurrent layer",
+                [[batch * seq, gates], [gates, width], [1, gates]],
+                |[x, w, b]| recurrence(x, w.mul_scalar(scale), b, cell, seq),
+                |[x, w, b]| recurrence::composed(x, w.mul_scalar(scale), b, cell, seq),
+            );
+        }
+    }
+}
+
+#[test]
 fn the_loss_of_an_output_layer() {
     for (rows, vocab) in [(1, 5), (70, 33), (300, 4100)] {
         let targets = |device: &Device| {

@@ -1,5 +1,5 @@
 //! Gradients of fused operations against finite differences of references in f64, which share no line
-//! with them: norms, the loss with smoothing, attention, the second half of a block.
+//! with them: norms, the loss with smoothing, attention, the second half of a block, recurrent layers.
 
 use burn::tensor::{Int, Tensor, TensorData};
 
@@ -342,4 +342,55 @@ fn second_halves_of_blocks() {
             x.iter().zip(out).map(|(x, y)| x + y).collect()
         },
     );
+}
+
+/// A recurrent layer by its units' equations, as PyTorch's documentation of `nn.LSTM` and `nn.GRU` has them.
+fn recurrence_of(cell: Cell, seq: usize, [projected, weight, bias]: [&[f64]; 3], width: usize) -> Vec<f64> {
+    let columns = cell.gates() * width;
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    let mut out = Vec::new();
+    for sequence in projected.chunks(seq * columns) {
+        let (mut hidden, mut memory) = (vec![0.0; width], vec![0.0; width]);
+        for inputs in sequence.chunks(columns) {
+            let through: Vec<f64> = weight
+                .chunks(width)
+                .zip(bias)
+                .map(|(row, bias)| row.iter().zip(&hidden).map(|(w, h)| w * h).sum::<f64>() + bias)
+                .collect();
+            for unit in 0..width {
+                let parts = |gate: usize| (inputs[gate * width + unit], through[gate * width + unit]);
+                let sum = |gate: usize| parts(gate).0 + parts(gate).1;
+                hidden[unit] = match cell {
+                    Cell::Lstm => {
+                        memory[unit] = sigmoid(sum(1)) * memory[unit] + sigmoid(sum(0)) * sum(2).tanh();
+                        sigmoid(sum(3)) * memory[unit].tanh()
+                    }
+                    Cell::Gru => {
+                        let ((given, recurrent), update) = (parts(2), sigmoid(sum(1)));
+                        let new = (given + sigmoid(sum(0)) * recurrent).tanh();
+                        (1.0 - update) * new + update * hidden[unit]
+                    }
+                };
+            }
+            out.extend(&hidden);
+        }
+    }
+    out
+}
+
+#[test]
+fn recurrent_layers() {
+    let (batch, seq, width) = (3, 5, 4);
+    for cell in [Cell::Lstm, Cell::Gru] {
+        let columns = cell.gates() * width;
+        hold(
+            "recurrent layer",
+            &[[batch * seq, columns], [columns, width], [1, columns]],
+            |inputs| {
+                let [projected, weight, bias] = inputs.try_into().unwrap();
+                recurrence(projected, weight, bias, cell, seq)
+            },
+            &|inputs| recurrence_of(cell, seq, [&inputs[0], &inputs[1], &inputs[2]], width),
+        );
+    }
 }

@@ -3,9 +3,10 @@
 
 use super::Orientation;
 use super::flex::{Array, Block, Matrix, Panels, Plus, Precision, Right, Shared, Target, multiply};
+use super::linear::add_columns;
 use super::low_rank::Pair;
 use super::norm::{Kind, gradient_rows, norm_rows};
-use super::summands::{Summands, weight_gradient};
+use super::summands::{Making, Summands, weight_gradient};
 
 /// Rows that one thread takes through several operations: fixed, because sums of gradients over rows
 /// are made chunk by chunk.
@@ -146,48 +147,31 @@ impl Entry {
         norm + if self.biased { weights.outputs() } else { 0 }
     }
 
-    /// A chunk going backward: `dy` are the gradients of the products' outputs, `dx` becomes that of the
-    /// input, which `gradient` reaches directly as well. Writes the normal form again.
-    #[expect(clippy::too_many_arguments, reason = "a chunk of each array that takes part")]
-    pub(super) fn back(
-        &self,
-        weights: &EntryWeights,
-        panels: &[Panels],
-        dx: &mut [f32],
-        normal: &mut [f32],
-        share: &mut [f32],
-        dy: &[f32],
-        x: &[f32],
-        statistics: &mut [[f32; 2]],
-        gradient: &[f32],
-    ) {
-        let (width, outputs) = (weights.width(), weights.outputs());
-        let rows = x.len() / width;
-        let mut start = 0;
-        for (index, panels) in panels.iter().enumerate() {
-            let dy = Matrix::rows(&dy[start..], outputs);
-            // the residual connection is added as the first product is written, if no norm is between
-            let (plus, target) = match (index, self.norm) {
-                (0, None) => (
-                    Plus {
-                        rows: Some(Matrix::rows(gradient, width)),
-                        bias: None,
-                    },
-                    Target::Replace,
-                ),
-                (0, Some(_)) => (Plus::default(), Target::Replace),
-                _ => (Plus::default(), Target::Add),
-            };
-            chunk_product(dx, width, [rows, width, panels.k()], dy, panels.right(), plus, target);
-            start += panels.k();
+    /// What weights' gradients are sums over beside the gradients of the outputs: the rows that the products
+    /// read, which are made again on the way back where there is a norm.
+    pub(super) fn summands<'a>(&self, summed: Precision, x: &'a Array) -> Summands<'a> {
+        let [rows, width] = x.dims();
+        match self.norm {
+            Some(_) => Summands::new(summed, rows, vec![width]),
+            None => Summands::of(summed, rows, x.values(), vec![width]),
         }
-        let (norm_share, bias_share) = share.split_at_mut(if self.norm.is_some() { 2 * width } else { 0 });
-        if let (Some(kind), Some([weight, bias])) = (self.norm, &weights.norm) {
-            norm_rows(kind, normal, statistics, x, weight, bias);
-            gradient_rows(kind, dx, norm_share, statistics, x, weight, gradient);
-        }
-        if self.biased {
-            super::linear::add_columns(bias_share, dy, 0, outputs);
+    }
+
+    /// For the threads that go backward; `shares` hold zeros for each chunk.
+    pub(super) fn back<'a>(
+        &'a self,
+        weights: &'a EntryWeights,
+        statistics: &'a [[f32; 2]],
+        normals: &'a mut Summands<'_>,
+        shares: &'a mut [f32],
+    ) -> EntryBack<'a> {
+        EntryBack {
+            entry: self,
+            weights,
+            panels: weights.turned_panels(self.precision),
+            statistics,
+            normals: normals.making(),
+            shares: Shared::new(shares),
         }
     }
 
@@ -234,6 +218,78 @@ impl Entry {
             }
         }
         list
+    }
+}
+
+/// What goes backward through an entry, chunk by chunk.
+pub(super) struct EntryBack<'a> {
+    entry: &'a Entry,
+    weights: &'a EntryWeights,
+    panels: Vec<Panels>,
+    statistics: &'a [[f32; 2]],
+    /// Where the rows that the products read are made or kept.
+    normals: Making<'a>,
+    /// Each chunk's sums for the norm and the biases.
+    shares: Shared<'a>,
+}
+
+impl EntryBack<'_> {
+    /// A chunk from its first row on: `dy` are the gradients of the products' outputs, `dx` becomes that of
+    /// the input, which `gradient` reaches directly as well.
+    ///
+    /// # Safety
+    /// No other thread has this chunk.
+    pub(super) unsafe fn chunk(
+        &self,
+        first: usize,
+        dx: &mut [f32],
+        dy: &[f32],
+        [x, gradient]: [&[f32]; 2],
+        scratch: &mut Vec<f32>,
+    ) {
+        let Self { entry, weights, .. } = self;
+        let (width, outputs) = (weights.width(), weights.outputs());
+        let rows = x.len() / width;
+        let mut start = 0;
+        for (index, panels) in self.panels.iter().enumerate() {
+            let dy = Matrix::rows(&dy[start..], outputs);
+            // the residual connection is added as the first product is written, if no norm is between
+            let (plus, target) = match (index, entry.norm) {
+                (0, None) => (
+                    Plus {
+                        rows: Some(Matrix::rows(gradient, width)),
+                        bias: None,
+                    },
+                    Target::Replace,
+                ),
+                (0, Some(_)) => (Plus::default(), Target::Replace),
+                _ => (Plus::default(), Target::Add),
+            };
+            chunk_product(dx, width, [rows, width, panels.k()], dy, panels.right(), plus, target);
+            start += panels.k();
+        }
+        let each = entry.shares(weights);
+        // SAFETY: by the caller's promise, here and below.
+        let share = unsafe { self.shares.part(first / CHUNK * each, each) };
+        let (norm_share, bias_share) = share.split_at_mut(if entry.norm.is_some() { 2 * width } else { 0 });
+        let read = match (entry.norm, &weights.norm) {
+            (Some(kind), Some([weight, bias])) => {
+                let mut kept = [[0.0; 2]; CHUNK];
+                let statistics = &mut kept[..rows];
+                statistics.copy_from_slice(&self.statistics[first..first + rows]);
+                // SAFETY: as above.
+                let normal = unsafe { self.normals.room(first, rows, scratch) };
+                norm_rows(kind, normal, statistics, x, weight, bias);
+                gradient_rows(kind, dx, norm_share, statistics, x, weight, gradient);
+                normal
+            }
+            _ => x,
+        };
+        // SAFETY: as above.
+        unsafe { self.normals.keep(first, read) };
+        if entry.biased {
+            add_columns(bias_share, dy, 0, outputs);
+        }
     }
 }
 

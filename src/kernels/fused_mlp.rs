@@ -7,15 +7,11 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::activation::{Activation, activate, activate_back};
-use super::dropout::multiply_from;
-use super::entry::{CHUNK, Entry, EntryWeights, chunk_product, factor, sides, total, turned_panels};
-use super::flex::{Array, FusedMany, Matrix, Panels, Plus, Shared, Target, buffer, widen};
+use super::entry::{CHUNK, Entry, EntryWeights, chunk_product, total};
+use super::exit::{Exit, ExitWeights};
+use super::flex::{Array, FusedMany, Matrix, Plus, Target, buffer, widen};
 use super::kept::{Keep, Kept};
-use super::linear::add_columns;
-use super::low_rank::Pair;
-use super::norm::add;
-use super::summands::{Summands, weight_gradient};
-use super::{Dropout, Orientation};
+use super::summands::Summands;
 
 /// `x + dropout(outer(activation(inner(norm(x)))))`; with two inner products the activation of the first
 /// is multiplied by the second.
@@ -23,12 +19,7 @@ use super::{Dropout, Orientation};
 pub(super) struct Mlp {
     pub(super) entry: Entry,
     pub(super) activation: Activation,
-    pub(super) outer: Orientation,
-    /// Whether the outer product has a bias.
-    pub(super) biased: bool,
-    /// Of the pair that is learned beside the weight out, if there is one.
-    pub(super) outer_scale: Option<f32>,
-    pub(super) dropout: Option<Dropout>,
+    pub(super) exit: Exit,
 }
 
 #[derive(Clone, Debug)]
@@ -38,8 +29,7 @@ pub(super) struct Saved {
     inner: Kept,
     statistics: Arc<[[f32; 2]]>,
     weights: EntryWeights,
-    outer: Array,
-    pair: Option<Pair>,
+    outer: ExitWeights,
 }
 
 impl FusedMany for Mlp {
@@ -49,15 +39,12 @@ impl FusedMany for Mlp {
         let mut inputs = inputs.into_iter();
         let x = inputs.next().expect("an input");
         let weights = self.entry.weights(&mut inputs);
-        let outer = inputs.next().expect("an outer weight");
-        let bias = self.biased.then(|| inputs.next().expect("an outer bias"));
-        let pair = Pair::next(self.outer_scale, &mut inputs);
+        let outer = self.exit.weights(&mut inputs);
         let ([rows, width], outputs) = (x.dims(), weights.outputs());
         let inside = outputs / self.entry.parts;
         let precision = self.entry.precision;
         let panels = weights.panels(precision);
-        let merged = Pair::merged(pair.as_ref(), &outer, self.outer);
-        let outer_panels = Panels::of(precision, &[(factor(&merged, self.outer), width)], inside);
+        let outer_panels = outer.panels(precision);
         let mut out = buffer(rows * width);
         let mut statistics = self.entry.statistics(rows);
         let mut inner = Keep::new(precision, tracked, rows * outputs);
@@ -93,24 +80,7 @@ impl FusedMany for Mlp {
                 unsafe { keeping.keep(start, inner, words) };
                 let active = &mut active[..count * inside];
                 activate(self.activation, active, inner, inside);
-                let plus = Plus {
-                    bias: bias.as_ref().map(Array::values),
-                    rows: self.dropout.is_none().then(|| Matrix::rows(x, width)),
-                };
-                let active = Matrix::rows(active, inside);
-                chunk_product(
-                    out,
-                    width,
-                    [count, width, inside],
-                    active,
-                    outer_panels.right(),
-                    plus,
-                    Target::Replace,
-                );
-                if let Some(dropout) = &self.dropout {
-                    multiply_from(out, dropout, (chunk * CHUNK * width) as u64);
-                    add(out, x);
-                }
+                self.exit.chunk(&outer, &outer_panels, chunk * CHUNK, out, active, x);
             },
         );
         let saved = inner.kept().map(|inner| Saved {
@@ -119,7 +89,6 @@ impl FusedMany for Mlp {
             statistics: statistics.into(),
             weights,
             outer,
-            pair,
         });
         (Array::new(out, [rows, width]), saved)
     }
@@ -131,34 +100,24 @@ impl FusedMany for Mlp {
             statistics,
             weights,
             outer,
-            pair,
         } = saved.expect("a tracked operation saves");
         let ([rows, width], outputs) = (x.dims(), weights.outputs());
         let inside = outputs / self.entry.parts;
-        let precision = self.entry.precision;
-        let panels = weights.turned_panels(precision);
-        let merged = Pair::merged(pair.as_ref(), &outer, self.outer);
-        let outer_panels = turned_panels(precision, &merged, self.outer);
-        let has_norm = self.entry.norm.is_some();
         let mut dx = buffer(rows * width);
         // what gradients of weights are sums over: the gradients of `inner` take its place
-        let summed = self.entry.summed(self.outer_scale);
+        let summed = self.entry.summed(self.exit.scale);
         let (mut dinner, inner) = inner.into_summands(summed, rows, weights.columns());
         let mut active = Summands::new(summed, rows, vec![inside]);
-        let mut normal = match has_norm {
-            true => Summands::new(summed, rows, vec![width]),
-            false => Summands::of(summed, rows, x.values(), vec![width]),
-        };
-        let mut dout = match &self.dropout {
-            Some(_) => Summands::new(summed, rows, vec![width]),
-            None => Summands::of(summed, rows, gradient.values(), vec![width]),
-        };
-        let entry_share = self.entry.shares(&weights);
-        let each = entry_share + if self.biased { width } else { 0 };
-        let mut shares = vec![0.0; rows.div_ceil(CHUNK) * each];
-        let all_shares = Shared::new(&mut shares);
-        let [dinners, actives, normals, douts] =
-            [&mut dinner, &mut active, &mut normal, &mut dout].map(|summands| summands.making());
+        let mut normal = self.entry.summands(summed, &x);
+        let mut dout = self.exit.summands(summed, &gradient);
+        let (entry_each, exit_each) = (self.entry.shares(&weights), self.exit.shares(&outer));
+        let mut entry_shares = vec![0.0; rows.div_ceil(CHUNK) * entry_each];
+        let mut exit_shares = vec![0.0; rows.div_ceil(CHUNK) * exit_each];
+        let entry = self.entry.back(&weights, &statistics, &mut normal, &mut entry_shares);
+        let exit = self
+            .exit
+            .back(&outer, self.entry.precision, &mut dout, &mut exit_shares);
+        let [dinners, actives] = [&mut dinner, &mut active].map(|summands| summands.making());
         let chunks = dx.par_chunks_mut(CHUNK * width).zip(
             x.values()
                 .par_chunks(CHUNK * width)
@@ -170,102 +129,42 @@ impl FusedMany for Mlp {
                 let count = x.len() / width;
                 let first = chunk * CHUNK;
                 // SAFETY: each chunk's rows and shares are its own, here and below.
-                let (inside_rows, active, share) = unsafe {
+                let (inside_rows, active) = unsafe {
                     (
                         dinners.room(first, count, inner_chunk),
                         actives.room(first, count, active_chunk),
-                        all_shares.part(chunk * each, each),
                     )
                 };
                 if let Some(words) = &inner {
                     let words = &words[first * outputs / 2..];
                     widen(inside_rows, &words[..(count * outputs).div_ceil(2)]);
                 }
-                let (entry_share, bias_share) = share.split_at_mut(entry_share);
-                let dout = match &self.dropout {
-                    Some(dropout) => {
-                        // SAFETY: as above.
-                        let dropped = unsafe { douts.room(first, count, dropped_chunk) };
-                        dropped.copy_from_slice(gradient);
-                        multiply_from(dropped, dropout, (first * width) as u64);
-                        &*dropped
-                    }
-                    None => gradient,
-                };
-                let shape = [count, inside, width];
-                let through = outer_panels.right();
-                chunk_product(
-                    active,
-                    inside,
-                    shape,
-                    Matrix::rows(dout, width),
-                    through,
-                    Plus::default(),
-                    Target::Replace,
-                );
+                // SAFETY: as above.
+                unsafe { exit.chunk(first, active, gradient, dropped_chunk) };
                 activate_back(self.activation, inside_rows, active, inside);
-                if self.biased {
-                    add_columns(bias_share, dout, 0, width);
-                }
-                let mut kept = [[0.0; 2]; CHUNK];
-                let statistics = match has_norm {
-                    true => {
-                        kept[..count].copy_from_slice(&statistics[first..first + count]);
-                        &mut kept[..count]
-                    }
-                    false => &mut [],
-                };
-                let normal = match has_norm {
-                    // SAFETY: as above.
-                    true => unsafe { normals.room(first, count, normal_chunk) },
-                    false => &mut [],
-                };
-                self.entry.back(
-                    &weights,
-                    &panels,
-                    dx,
-                    normal,
-                    entry_share,
-                    inside_rows,
-                    x,
-                    statistics,
-                    gradient,
-                );
                 // SAFETY: as above.
                 unsafe {
+                    entry.chunk(first, dx, inside_rows, [x, gradient], normal_chunk);
                     dinners.keep(first, inside_rows);
                     actives.keep(first, active);
-                    normals.keep(first, if has_norm { normal } else { x });
-                    douts.keep(first, dout);
                 }
             },
         );
-        let shares = total(&shares, each);
-        let (entry_wanted, outer_wanted) = wanted[1..].split_at(self.entry.count());
-        let (entry, outer) = rayon::join(
+        let (entry_wanted, exit_wanted) = wanted[1..].split_at(self.entry.count());
+        let (entry, exit) = rayon::join(
             || {
-                let shares = &shares[..entry_share];
+                let shares = total(&entry_shares, entry_each);
                 self.entry
-                    .gradients(&weights, shares, rows, &normal, &dinner, entry_wanted)
+                    .gradients(&weights, &shares, rows, &normal, &dinner, entry_wanted)
             },
             || {
-                outer_wanted[0].then(|| {
-                    debug_assert_eq!(sides(&outer, self.outer), [inside, width]);
-                    weight_gradient(&outer, self.outer, rows, active.part(0), dout.part(0))
-                })
+                let shares = total(&exit_shares, exit_each);
+                self.exit.gradients(&outer, &shares, rows, &active, &dout, exit_wanted)
             },
         );
         let mut list = vec![Some(Array::new(dx, [rows, width]))];
         list.extend(entry);
-        list.push(outer);
-        if self.biased {
-            list.push(Some(Array::new(shares[entry_share..].to_vec(), [1, width])));
-        }
-        if let Some(pair) = pair {
-            let wanted = &outer_wanted[1 + usize::from(self.biased)..];
-            let (active, dout) = (active.part(0).in_f32(), dout.part(0).in_f32());
-            list.extend(pair.gradients(rows, active, dout, [wanted[0], wanted[1]]));
-        }
+        list.extend(exit);
         list
     }
 }

@@ -8,6 +8,7 @@ use super::activation::composed_activation;
 use super::attention::Bias;
 use super::attention_maps::watched;
 use super::entry::Entry;
+use super::exit::Exit;
 use super::flex::{self, Precision};
 use super::fused_mlp::Mlp;
 use super::norm::Kind;
@@ -123,6 +124,15 @@ fn entry(norm: Option<&RowNorm>, products: &Products) -> Entry {
     }
 }
 
+fn exit(products: &Products, dropout: Option<Dropout>) -> Exit {
+    Exit {
+        orientation: products.orientation,
+        biased: !products.biases.is_empty(),
+        scale: products.scales()[0],
+        dropout,
+    }
+}
+
 fn inputs(x: Tensor<2>, norm: Option<&RowNorm>, inner: &Products, outer: &Products) -> Vec<Tensor<2>> {
     let mut list = vec![x];
     if let Some(norm) = norm {
@@ -149,10 +159,7 @@ pub fn mlp(
     let operation = Mlp {
         entry: entry(norm, inner),
         activation,
-        outer: outer.orientation,
-        biased: !outer.biases.is_empty(),
-        outer_scale: outer.scales()[0],
-        dropout: drop,
+        exit: exit(outer, drop),
     };
     flex::run_many(operation, inputs(x, norm, inner, outer))
 }
@@ -209,10 +216,7 @@ pub fn self_attention(
             attention: scoring.attention(heads, [seq, seq], attending.dropout),
             terms,
         },
-        outer: outer.orientation,
-        biased: !outer.biases.is_empty(),
-        outer_scale: outer.scales()[0],
-        dropout: drop,
+        exit: exit(outer, drop),
     };
     let mut inputs = inputs(x, norm, inner, outer);
     inputs.extend(input);

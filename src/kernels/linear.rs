@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use rayon::prelude::*;
 
 use super::entry::{factor, sides};
-use super::flex::{self, Array, Fused, Matrix, Precision, Target, buffer, product_in, vectorized};
+use super::flex::{self, Array, Fused, Matrix, Precision, Target, biased_product_in, buffer, product_in, vectorized};
 
 /// Which way a weight matrix lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,23 +81,12 @@ impl Product {
     pub(super) fn multiply(&self, x: &Array, weight: &Array, bias: Option<&Array>) -> Array {
         let ([rows, inputs], outputs) = (x.dims(), self.outputs(weight));
         let mut out = buffer(rows * outputs);
-        let target = match bias {
-            Some(bias) => {
-                out.chunks_exact_mut(outputs)
-                    .for_each(|row| row.copy_from_slice(bias.values()));
-                Target::Add
-            }
-            None => Target::Replace,
-        };
-        let left = Matrix::rows(x.values(), inputs);
-        product_in(
-            self.precision,
-            &mut out,
-            [rows, outputs, inputs],
-            left,
-            self.factor(weight),
-            target,
-        );
+        let (left, right) = (Matrix::rows(x.values(), inputs), self.factor(weight));
+        let shape = [rows, outputs, inputs];
+        match bias {
+            Some(bias) => biased_product_in(self.precision, &mut out, shape, left, right, bias.values()),
+            None => product_in(self.precision, &mut out, shape, left, right, Target::Replace),
+        }
         Array::new(out, [rows, outputs])
     }
 

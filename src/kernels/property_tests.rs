@@ -284,3 +284,34 @@ fn no_bit_depends_on_the_number_of_threads() {
         }
     }
 }
+
+/// Sequences are divided among threads, or the units of a wide layer where sequences are too few.
+#[test]
+fn no_bit_of_a_recurrent_layer_depends_on_the_number_of_threads() {
+    for (cell, batch, width) in [(Cell::Lstm, 37, 43), (Cell::Lstm, 1, 300), (Cell::Gru, 3, 310)] {
+        let (seq, columns) = (4, cell.gates() * width);
+        let on = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let device = cpu();
+                let scale = 1.0 / (width as f32).sqrt();
+                let leaves = [[batch * seq, columns], [columns, width], [1, columns]].map(|shape| {
+                    let leaf = leaf("recurrent layer", shape, &device).mul_scalar(scale);
+                    leaf.detach().require_grad()
+                });
+                let [x, w, b] = leaves.clone();
+                let out = recurrence(x, w, b, cell, seq);
+                let weights = leaf("weights", out.dims(), &device).detach();
+                let mut gradients = out.clone().mul(weights).sum().backward();
+                let mut all = vec![floats(out)];
+                all.extend(leaves.map(|leaf| floats(leaf.grad_remove(&mut gradients).unwrap())));
+                let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<u32>>();
+                all.into_iter().map(bits).collect::<Vec<_>>()
+            })
+        };
+        let alone = on(1);
+        for threads in [2, 4] {
+            assert!(on(threads) == alone, "{cell:?} {batch} {width} on {threads} threads");
+        }
+    }
+}

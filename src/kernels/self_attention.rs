@@ -5,17 +5,14 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::dropout::multiply_from;
-use super::entry::{CHUNK, Entry, EntryWeights, chunk_product, factor, total, turned_panels};
-use super::flex::{Array, Fused, FusedMany, Matrix, Panels, Plus, Shared, Target, buffer};
+use super::Heads;
+use super::entry::{CHUNK, Entry, EntryWeights, chunk_product, total};
+use super::exit::{Exit, ExitWeights};
+use super::flex::{Array, Fused, FusedMany, Matrix, Plus, Shared, Target, buffer};
 use super::fused_attention::{Attention, Columns, Gradients, Operands, Terms, Writable};
 use super::fused_mlp::chunks_of;
-use super::linear::add_columns;
-use super::low_rank::Pair;
-use super::norm::add;
 use super::rotary::Turn;
-use super::summands::{Summands, weight_gradient};
-use super::{Dropout, Heads, Orientation};
+use super::summands::Summands;
 
 /// What is added to scores, by its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,12 +218,7 @@ pub(super) struct SelfAttention {
     pub(super) entry: Entry,
     pub(super) turn: Option<Turn>,
     pub(super) packed: Packed,
-    pub(super) outer: Orientation,
-    /// Whether the product out has a bias.
-    pub(super) biased: bool,
-    /// Of the pair that is learned beside the weight out, if there is one.
-    pub(super) outer_scale: Option<f32>,
-    pub(super) dropout: Option<Dropout>,
+    pub(super) exit: Exit,
 }
 
 #[derive(Clone, Debug)]
@@ -237,8 +229,7 @@ pub(super) struct Saved {
     sums: Arc<Vec<f32>>,
     statistics: Arc<[[f32; 2]]>,
     weights: EntryWeights,
-    outer: Array,
-    pair: Option<Pair>,
+    outer: ExitWeights,
     terms: Option<Array>,
 }
 
@@ -249,9 +240,7 @@ impl FusedMany for SelfAttention {
         let mut inputs = inputs.into_iter();
         let x = inputs.next().expect("an input");
         let weights = self.entry.weights(&mut inputs);
-        let outer = inputs.next().expect("an outer weight");
-        let bias = self.biased.then(|| inputs.next().expect("an outer bias"));
-        let pair = Pair::next(self.outer_scale, &mut inputs);
+        let outer = self.exit.weights(&mut inputs);
         let terms = inputs.next();
         let ([rows, width], columns) = (x.dims(), weights.outputs());
         let panels = weights.panels(self.entry.precision);
@@ -289,8 +278,7 @@ impl FusedMany for SelfAttention {
         let operands = self.packed.operands(&packed, terms.as_ref());
         let (mixed, sums) = attention.forward(operands, rows / attention.queries);
         let inside = attention.heads.query * attention.heads.width;
-        let merged = Pair::merged(pair.as_ref(), &outer, self.outer);
-        let outer_panels = Panels::of(self.entry.precision, &[(factor(&merged, self.outer), width)], inside);
+        let outer_panels = outer.panels(self.entry.precision);
         let mut out = buffer(rows * width);
         let chunks = out
             .par_chunks_mut(CHUNK * width)
@@ -298,24 +286,7 @@ impl FusedMany for SelfAttention {
             .zip(mixed.par_chunks(CHUNK * inside))
             .enumerate();
         chunks.for_each(|(chunk, ((out, x), mixed))| {
-            let plus = Plus {
-                bias: bias.as_ref().map(Array::values),
-                rows: self.dropout.is_none().then(|| Matrix::rows(x, width)),
-            };
-            let shape = [x.len() / width, width, inside];
-            chunk_product(
-                out,
-                width,
-                shape,
-                Matrix::rows(mixed, inside),
-                outer_panels.right(),
-                plus,
-                Target::Replace,
-            );
-            if let Some(dropout) = &self.dropout {
-                multiply_from(out, dropout, (chunk * CHUNK * width) as u64);
-                add(out, x);
-            }
+            self.exit.chunk(&outer, &outer_panels, chunk * CHUNK, out, mixed, x);
         });
         let saved = tracked.then(|| Saved {
             x,
@@ -325,7 +296,6 @@ impl FusedMany for SelfAttention {
             statistics: statistics.into(),
             weights,
             outer,
-            pair,
             terms,
         });
         (Array::new(out, [rows, width]), saved)
@@ -340,7 +310,6 @@ impl FusedMany for SelfAttention {
             statistics,
             weights,
             outer,
-            pair,
             terms,
         } = saved.expect("a tracked operation saves");
         let ([rows, width], columns) = (x.dims(), weights.outputs());
@@ -348,77 +317,41 @@ impl FusedMany for SelfAttention {
         let inside = heads.query * heads.width;
 
         // through the product out
-        let precision = self.entry.precision;
-        let summed = self.entry.summed(self.outer_scale);
-        let merged = Pair::merged(pair.as_ref(), &outer, self.outer);
-        let outer_panels = turned_panels(precision, &merged, self.outer);
+        let summed = self.entry.summed(self.exit.scale);
         let mut dmixed = buffer(rows * inside);
         // what gradients of weights are sums over
         let mut mixed_rows = Summands::of(summed, rows, &mixed, vec![inside]);
-        let mut dout = match &self.dropout {
-            Some(_) => Summands::new(summed, rows, vec![width]),
-            None => Summands::of(summed, rows, gradient.values(), vec![width]),
-        };
-        let each = if self.biased { width } else { 0 };
-        let mut shares = vec![0.0; rows.div_ceil(CHUNK) * each];
-        let all_shares = Shared::new(&mut shares);
-        let [mixeds, douts] = [&mut mixed_rows, &mut dout].map(|summands| summands.making());
+        let mut dout = self.exit.summands(summed, &gradient);
+        let exit_each = self.exit.shares(&outer);
+        let mut exit_shares = vec![0.0; rows.div_ceil(CHUNK) * exit_each];
+        let exit = self
+            .exit
+            .back(&outer, self.entry.precision, &mut dout, &mut exit_shares);
+        let mixeds = mixed_rows.making();
         let chunks = dmixed
             .par_chunks_mut(CHUNK * inside)
             .zip(gradient.values().par_chunks(CHUNK * width))
             .zip(mixed.par_chunks(CHUNK * inside))
             .enumerate();
         chunks.for_each_init(Vec::new, |dropped, (chunk, ((dmixed, gradient), mixed))| {
-            let (first, count) = (chunk * CHUNK, gradient.len() / width);
-            let dout = match &self.dropout {
-                Some(dropout) => {
-                    // SAFETY: each chunk's rows and shares are its own, here and below.
-                    let dropped = unsafe { douts.room(first, count, dropped) };
-                    dropped.copy_from_slice(gradient);
-                    multiply_from(dropped, dropout, (first * width) as u64);
-                    &*dropped
-                }
-                None => gradient,
-            };
-            if self.biased {
-                // SAFETY: as above.
-                add_columns(unsafe { all_shares.part(chunk * each, each) }, dout, 0, width);
-            }
-            let shape = [count, inside, width];
-            let through = outer_panels.right();
-            chunk_product(
-                dmixed,
-                inside,
-                shape,
-                Matrix::rows(dout, width),
-                through,
-                Plus::default(),
-                Target::Replace,
-            );
-            // SAFETY: as above.
+            // SAFETY: each chunk's rows and shares are its own.
             unsafe {
-                mixeds.keep(first, mixed);
-                douts.keep(first, dout);
+                exit.chunk(chunk * CHUNK, dmixed, gradient, dropped);
+                mixeds.keep(chunk * CHUNK, mixed);
             }
         });
-        let bias = total(&shares, each);
 
         let kept = (mixed.as_slice(), sums.as_slice());
         let (dpacked, diagonals) = self.packed.back(&packed, terms.as_ref(), kept, &dmixed);
 
         // through the products in and the norm
-        let panels = weights.turned_panels(precision);
-        let has_norm = self.entry.norm.is_some();
         let mut dx = buffer(rows * width);
-        let mut normal = match has_norm {
-            true => Summands::new(summed, rows, vec![width]),
-            false => Summands::of(summed, rows, x.values(), vec![width]),
-        };
+        let mut normal = self.entry.summands(summed, &x);
         let (mut dpacked, unturned) = Summands::changed(summed, rows, dpacked, weights.columns());
-        let each = self.entry.shares(&weights);
-        let mut shares = vec![0.0; rows.div_ceil(CHUNK) * each];
-        let all_shares = Shared::new(&mut shares);
-        let [normals, dpackeds] = [&mut normal, &mut dpacked].map(|summands| summands.making());
+        let entry_each = self.entry.shares(&weights);
+        let mut entry_shares = vec![0.0; rows.div_ceil(CHUNK) * entry_each];
+        let entry = self.entry.back(&weights, &statistics, &mut normal, &mut entry_shares);
+        let dpackeds = dpacked.making();
         let chunks = dx
             .par_chunks_mut(CHUNK * width)
             .zip(
@@ -439,50 +372,29 @@ impl FusedMany for SelfAttention {
                 if let Some(turn) = &self.turn {
                     turn.rows(dpacked, columns, first, -1.0); // the derivative of a turn is the turn back
                 }
-                let mut kept = [[0.0; 2]; CHUNK];
-                let statistics = match has_norm {
-                    true => {
-                        kept[..count].copy_from_slice(&statistics[first..first + count]);
-                        &mut kept[..count]
-                    }
-                    false => &mut [],
-                };
-                // SAFETY: as above.
-                let share = unsafe { all_shares.part(chunk * each, each) };
-                let normal = match has_norm {
-                    // SAFETY: as above.
-                    true => unsafe { normals.room(first, count, normal_chunk) },
-                    false => &mut [],
-                };
-                self.entry
-                    .back(&weights, &panels, dx, normal, share, dpacked, x, statistics, gradient);
                 // SAFETY: as above.
                 unsafe {
+                    entry.chunk(first, dx, dpacked, [x, gradient], normal_chunk);
                     dpackeds.keep(first, dpacked);
-                    normals.keep(first, if has_norm { normal } else { x });
                 }
             },
         );
-        let shares = total(&shares, each);
-        let (entry_wanted, outer_wanted) = wanted[1..].split_at(self.entry.count());
-        let (entry, outer) = rayon::join(
+        let (entry_wanted, exit_wanted) = wanted[1..].split_at(self.entry.count());
+        let (entry, exit) = rayon::join(
             || {
+                let shares = total(&entry_shares, entry_each);
                 self.entry
                     .gradients(&weights, &shares, rows, &normal, &dpacked, entry_wanted)
             },
-            || outer_wanted[0].then(|| weight_gradient(&outer, self.outer, rows, mixed_rows.part(0), dout.part(0))),
+            || {
+                let shares = total(&exit_shares, exit_each);
+                self.exit
+                    .gradients(&outer, &shares, rows, &mixed_rows, &dout, exit_wanted)
+            },
         );
         let mut list = vec![Some(Array::new(dx, [rows, width]))];
         list.extend(entry);
-        list.push(outer);
-        if self.biased {
-            list.push(Some(Array::new(bias, [1, width])));
-        }
-        if let Some(pair) = pair {
-            let wanted = &outer_wanted[1 + usize::from(self.biased)..];
-            let (mixed, dout) = (mixed_rows.part(0).in_f32(), dout.part(0).in_f32());
-            list.extend(pair.gradients(rows, mixed, dout, [wanted[0], wanted[1]]));
-        }
+        list.extend(exit);
         if terms.is_some() {
             list.push(diagonals);
         }

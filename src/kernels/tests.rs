@@ -248,7 +248,7 @@ fn the_loss_of_a_language_model() {
 #[test]
 fn recurrent_layers() {
     for cell in [Cell::Lstm, Cell::Gru] {
-        for (batch, seq, width) in [(1, 1, 3), (3, 1, 5), (2, 7, 5), (3, 20, 17)] {
+        for (batch, seq, width) in [(1, 1, 3), (3, 1, 5), (2, 7, 5), (3, 20, 17), (61, 3, 33), (1, 2, 310)] {
             let gates = cell.gates() * width;
             compare(
                 "recurrence",

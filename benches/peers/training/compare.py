@@ -16,7 +16,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-UPDATES = {"nanogpt-cpu": 100, "nanogpt-10m": 6, "vocab-4096": 30, "llama-15m": 4, "llama-15m-lora": 6, "t5": 10}
+UPDATES = {
+    "nanogpt-cpu": 100, "nanogpt-10m": 6, "vocab-4096": 30, "llama-15m": 4, "llama-15m-lora": 6, "t5": 10, "lstm": 30, "gru": 30,
+}
 
 
 def run(command):

@@ -21,6 +21,8 @@ CONFIGURATIONS = {
     "llama-15m": ("llama", 6, 6, 288, 256, 32000, 4),
     "llama-15m-lora": ("llama", 6, 6, 288, 256, 32000, 4),
     "t5": ("t5", 4, 4, 256, 32, 4096, 16),
+    "lstm": ("lstm", 2, 1, 224, 128, 65, 16),
+    "gru": ("gru", 2, 1, 224, 128, 65, 16),
 }
 SOURCE = 128  # tokens that the encoder of "t5" reads
 WARM = 5
@@ -176,6 +178,29 @@ class T5(nn.Module):
         return F.cross_entropy(self.output(self.norm2(x)).flatten(0, 1), targets.flatten())
 
 
+class Recurrent(nn.Module):
+    def __init__(self, layer, layers, width, vocabulary):
+        super().__init__()
+        self.tokens = nn.Embedding(vocabulary, width)
+        self.layers = layer(width, width, layers, batch_first=True)
+        self.output = nn.Linear(width, vocabulary, bias=False)
+        self.output.weight = self.tokens.weight
+
+    def forward(self, tokens, targets):
+        x, _ = self.layers(self.tokens(tokens))
+        return F.cross_entropy(self.output(x).flatten(0, 1), targets.flatten())
+
+
+class Lstm(Recurrent):
+    def __init__(self, layers, heads, width, context, vocabulary):
+        super().__init__(nn.LSTM, layers, width, vocabulary)
+
+
+class Gru(Recurrent):
+    def __init__(self, layers, heads, width, context, vocabulary):
+        super().__init__(nn.GRU, layers, width, vocabulary)
+
+
 class LowRank(nn.Module):
     """LoRA as peft computes it: a frozen product, and beside it one through a low rank (alpha / rank = 2)."""
 
@@ -219,7 +244,7 @@ def main():
     name, updates, mode, precision = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
     architecture, layers, heads, width, length, vocabulary, sequences = CONFIGURATIONS[name]
     torch.manual_seed(1)
-    kind = {"gpt2": Gpt2, "llama": Llama, "t5": T5}[architecture]
+    kind = {"gpt2": Gpt2, "llama": Llama, "t5": T5, "lstm": Lstm, "gru": Gru}[architecture]
     model = kind(layers, heads, width, length, vocabulary)
     for parameter in model.parameters():
         if parameter.dim() > 1:

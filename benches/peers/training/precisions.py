@@ -9,7 +9,7 @@ import json
 import statistics
 import subprocess
 
-UPDATES = {"nanogpt-10m": 6, "vocab-4096": 30, "llama-15m": 4, "nanogpt-cpu": 100, "t5": 10}
+UPDATES = {"nanogpt-10m": 6, "vocab-4096": 30, "llama-15m": 4, "nanogpt-cpu": 100, "t5": 10, "lstm": 30, "gru": 30}
 
 
 def run(command):

@@ -150,6 +150,16 @@ impl<'a, T> Shared<'a, T> {
         unsafe { std::slice::from_raw_parts_mut(self.start.add(start), length) }
     }
 
+    /// `length` values from `start`, to be read.
+    ///
+    /// # Safety
+    /// No part in use that overlaps this one is written.
+    pub(crate) unsafe fn read(self, start: usize, length: usize) -> &'a [T] {
+        assert!(start + length <= self.length, "a part lies inside its buffer");
+        // SAFETY: inside the buffer, and not written by the caller's promise.
+        unsafe { std::slice::from_raw_parts(self.start.add(start), length) }
+    }
+
     /// Where a strided block of `rows` rows of `columns` values begins.
     pub(super) fn block(self, start: usize, [rows, columns]: [usize; 2], stride: usize) -> *mut T {
         let end = if rows * columns == 0 {

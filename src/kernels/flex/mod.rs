@@ -20,8 +20,8 @@ pub(super) use array::{Array, Shared, buffer, pairs_buffer};
 pub(super) use bf16::{round_into, widen};
 pub(super) use pairs::{Paired, Pairing, Pairs, summed_product};
 pub(super) use panels::{Panels, copy as copy_panel};
-pub(super) use precision::product_in;
 pub use precision::{Entered, Precision};
+pub(super) use precision::{biased_product_in, product_in};
 pub(super) use product::{
     Block, Matrix, Plus, Right, Target, multiply, product, product_with, transposed_product_into,
 };

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::bf16;
 use super::pairs::{Paired, summed_product};
 use super::panels::Panels;
-use super::product::{Matrix, Target, product, product_with};
+use super::product::{FEW, Matrix, Target, biased_product_with, product, product_with};
 use crate::profile;
 
 /// What the factors of a product are rounded to. Sums are in f32 either way.
@@ -36,6 +36,14 @@ impl Precision {
     /// Whether the processor has instructions for it. Without them it is slower than f32.
     pub fn is_native(self) -> bool {
         self == Self::F32 || bf16::is_native()
+    }
+
+    /// Of its products on the time line.
+    fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "gemm",
+            Self::Bf16 => "bf16",
+        }
     }
 
     /// That of operations that begin now, on this thread.
@@ -70,6 +78,28 @@ pub(crate) fn product_in(
     match precision {
         Precision::F32 => product(out, shape, a, b, target),
         Precision::Bf16 => product_of_pairs(out, shape, a, b, target),
+    }
+}
+
+/// The product of rows with a weight, and one value a column added to it.
+pub(crate) fn biased_product_in(
+    precision: Precision,
+    out: &mut [f32],
+    [m, n, k]: [usize; 3],
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    bias: &[f32],
+) {
+    if precision == Precision::F32 && m < FEW {
+        out.chunks_exact_mut(n).for_each(|row| row.copy_from_slice(bias));
+        product(out, [m, n, k], a, b, Target::Add);
+        return;
+    }
+    let _span = profile::span_about("product", precision.name(), || json!({"m": m, "n": n, "k": k}));
+    assert!(a.holds(m, k) && b.holds(k, n), "operands hold their shapes");
+    if m > 0 {
+        let panels = Panels::of(precision, &[(b, n)], k);
+        biased_product_with(out, [m, n, k], a, panels.right(), Some(bias), Target::Replace);
     }
 }
 

@@ -130,6 +130,9 @@ const DEPTH: usize = 512;
 /// Rows that go over one panel before the next.
 pub(super) const ROWS: usize = 126;
 
+/// Rows of a product from which a copy of the right factor saves more than it costs.
+pub(super) const FEW: usize = 8;
+
 /// `a [m, k] · b [k, n]` into a contiguous `[m, n]`, on all threads.
 pub(crate) fn product(out: &mut [f32], [m, n, k]: [usize; 3], a: Matrix<'_>, b: Matrix<'_>, target: Target) {
     assert!(m * n <= out.len(), "the target holds the product");
@@ -144,7 +147,7 @@ pub(crate) fn product(out: &mut [f32], [m, n, k]: [usize; 3], a: Matrix<'_>, b: 
         }
         return;
     }
-    if a.column == 1 && m >= 8 {
+    if a.column == 1 && m >= FEW {
         let panels = Panels::of(Precision::F32, &[(b, n)], k);
         product_with(out, [m, n, k], a, panels.right(), target);
     } else if a.row == 1 && b.column == 1 {
@@ -161,7 +164,19 @@ pub(crate) fn product(out: &mut [f32], [m, n, k]: [usize; 3], a: Matrix<'_>, b: 
 }
 
 /// `a [m, k]`, row by row, times a right factor as it lies, into a contiguous `[m, n]`, on all threads.
-pub(crate) fn product_with(out: &mut [f32], [m, n, k]: [usize; 3], a: Matrix<'_>, b: Right<'_>, target: Target) {
+pub(crate) fn product_with(out: &mut [f32], shape: [usize; 3], a: Matrix<'_>, b: Right<'_>, target: Target) {
+    biased_product_with(out, shape, a, b, None, target);
+}
+
+/// The same with one value a column that is added, if any are given.
+pub(super) fn biased_product_with(
+    out: &mut [f32],
+    [m, n, k]: [usize; 3],
+    a: Matrix<'_>,
+    b: Right<'_>,
+    bias: Option<&[f32]>,
+    target: Target,
+) {
     assert!(m * n <= out.len(), "the target holds the product");
     let threads = rayon::current_num_threads();
     let buffer = Shared::new(out);
@@ -178,8 +193,12 @@ pub(crate) fn product_with(out: &mut [f32], [m, n, k]: [usize; 3], a: Matrix<'_>
             stride: n,
         };
         let shape = [rows.min(m - row), columns.min(n - column), k];
+        let plus = Plus {
+            bias: bias.map(|bias| &bias[column..]),
+            rows: None,
+        };
         // SAFETY: units are disjoint blocks of the target.
-        unsafe { multiply(block, shape, a.from(row, 0), b.from(column), Plus::default(), target) };
+        unsafe { multiply(block, shape, a.from(row, 0), b.from(column), plus, target) };
     });
 }
 
