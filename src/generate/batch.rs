@@ -322,10 +322,12 @@ impl<'a, R: Rows> Worker<'a, R> {
             let fits = |spare: &Sequence| (capacity..=2 * capacity).contains(&spare.capacity());
             let spare = self.spare.iter().position(fits).map(|at| self.spare.swap_remove(at));
             let inference = self.line.inference;
-            let bytes = |spare: &Sequence| inference.bytes(spare.capacity());
-            while held + track.bytes + self.spare.iter().map(bytes).sum::<usize>() > self.line.memory
-                && self.spare.pop().is_some()
-            {}
+            let crowded = |spare: &[Sequence]| {
+                let bytes = |spare: &Sequence| inference.bytes(spare.capacity());
+                let held = held + track.bytes + spare.iter().map(bytes).sum::<usize>();
+                held > self.line.memory || self.tracks.len() + spare.len() >= self.line.width
+            };
+            while crowded(&self.spare) && self.spare.pop().is_some() {}
             track.sequence = Some(match spare {
                 Some(mut sequence) => {
                     self.line

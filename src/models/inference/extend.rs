@@ -203,7 +203,7 @@ impl Inference {
     /// make that worth it for so many tokens. What is written does not depend on it.
     pub fn expect_likeliest(&self, tokens: usize) {
         /// What laying it out takes is saved by so many.
-        const WORTH: usize = 256;
+        const WORTH: usize = 128;
         if tokens >= WORTH {
             self.screen.get_or_init(|| Screen::of(&self.network.output));
         }
