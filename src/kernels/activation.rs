@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::flex::{self, Array, Fused, buffer, exp, tanh, vectorized};
+use super::flex::{self, Array, Fused, buffer, exp, vectorized};
 
 /// `√(2/π)`
 const SCALE: f32 = 0.797_884_6;
@@ -131,7 +131,7 @@ impl Fused<1> for Gelu {
 vectorized! {
     fn gelu_forward(out: &mut [f32], x: &[f32]) {
         for (out, x) in out.iter_mut().zip(x) {
-            *out = 0.5 * x * (1.0 + tanh(SCALE * (x + CUBIC * x * x * x)));
+            *out = gelu_new_both(*x).0;
         }
     }
 }
@@ -139,9 +139,7 @@ vectorized! {
 vectorized! {
     fn gelu_backward(gradient: &mut [f32], x: &[f32]) {
         for (gradient, x) in gradient.iter_mut().zip(x) {
-            let t = tanh(SCALE * (x + CUBIC * x * x * x));
-            let inner = SCALE * (1.0 + 3.0 * CUBIC * x * x);
-            *gradient *= 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner;
+            *gradient *= gelu_new_both(*x).1;
         }
     }
 }
@@ -154,11 +152,11 @@ const DENSITY: f32 = 0.398_942_3;
 #[inline(always)]
 fn erf(x: f32) -> f32 {
     let t = 1.0 / (1.0 + 0.327_591_1 * x.abs());
-    let mut p = 1.061_405_4;
-    p = p * t - 1.453_152;
-    p = p * t + 1.421_413_8;
-    p = p * t - 0.284_496_74;
-    p = p * t + 0.254_829_6;
+    let mut p = 1.061_405_4f32;
+    p = p.mul_add(t, -1.453_152);
+    p = p.mul_add(t, 1.421_413_8);
+    p = p.mul_add(t, -0.284_496_74);
+    p = p.mul_add(t, 0.254_829_6);
     (1.0 - p * t * exp(-x * x)).copysign(x)
 }
 
@@ -174,12 +172,15 @@ fn gelu_both(x: f32) -> (f32, f32) {
     (x * share, share + x * DENSITY * exp(-0.5 * x * x))
 }
 
+/// GELU by its tanh form, where `(1 + tanh u)/2` is the logistic function of `2u`: that keeps its digits where
+/// tanh is near −1.
 #[inline(always)]
 fn gelu_new_both(x: f32) -> (f32, f32) {
-    let t = tanh(SCALE * (x + CUBIC * x * x * x));
-    let inner = SCALE * (1.0 + 3.0 * CUBIC * x * x);
-    let share = 0.5 * (1.0 + t);
-    (x * share, share + 0.5 * x * (1.0 - t * t) * inner)
+    let square = x * x;
+    let share = 1.0 / (1.0 + exp(-x * square.mul_add(2.0 * SCALE * CUBIC, 2.0 * SCALE)));
+    let slope = square.mul_add(6.0 * SCALE * CUBIC, 2.0 * SCALE);
+    let value = x * share;
+    (value, value.mul_add((1.0 - share) * slope, share))
 }
 
 #[inline(always)]

@@ -4,8 +4,8 @@ use burn::tensor::{Int, Tensor};
 use rayon::prelude::*;
 
 use super::flex::{
-    self, Array, Fused, Matrix, Panels, Precision, Right, Target, buffer, exp, largest, product_in, product_with, sum,
-    vectorized,
+    self, Array, Fused, Matrix, Panels, Precision, Right, Target, buffer, exp, largest, product_in, product_into,
+    product_with, sum, vectorized,
 };
 use super::{Orientation, linear};
 
@@ -88,6 +88,13 @@ const ROWS: usize = 8;
 /// Values that one thread takes at a time.
 const PIECE: usize = 1 << 14;
 
+/// Values from one row of logits to the next. Rows whose distance is a power of two would lie in the same few
+/// places of a cache, and a product that reads fourteen of them at once would wait for each.
+fn stride(vocab: usize) -> usize {
+    const LINE: usize = 16;
+    if vocab.is_multiple_of(512) { vocab + LINE } else { vocab }
+}
+
 impl Fused<2> for Loss {
     /// The gradients of both inputs for a gradient of 1, made going forward where they are wanted.
     type Saved = [Option<Array>; 2];
@@ -100,7 +107,8 @@ impl Fused<2> for Loss {
             "targets are in a vocabulary of {vocab}"
         );
         let at_once = (AT_ONCE / vocab).max(LEAST).min(rows.max(1));
-        let mut logits = buffer(at_once * vocab);
+        let stride = stride(vocab);
+        let mut logits = buffer(at_once * stride);
         let mut losses = vec![0.0; rows];
         let (mut dhidden, mut dtable) = match tracked {
             true if !self.learns_table => (buffer(rows * width), Vec::new()),
@@ -117,17 +125,17 @@ impl Fused<2> for Loss {
         for start in (0..rows).step_by(at_once) {
             let end = (start + at_once).min(rows);
             let count = end - start;
-            let logits = &mut logits[..count * vocab];
+            let logits = &mut logits[..count * stride];
             let hidden = Matrix::rows(&hidden.values()[start * width..end * width], width);
             let shape = [count, vocab, width];
-            product_with(logits, shape, hidden, panels.right(), Target::Replace);
+            product_into(logits, stride, shape, hidden, panels.right(), None, Target::Replace);
             let inputs = losses[start..end]
                 .par_chunks_mut(ROWS)
                 .zip(self.targets[start..end].par_chunks(ROWS));
-            let pieces = logits.par_chunks_mut(ROWS * vocab).zip(inputs);
-            pieces.for_each(|(logits, (losses, targets))| row_losses(logits, losses, targets, self.smoothing));
+            let pieces = logits.par_chunks_mut(ROWS * stride).zip(inputs);
+            pieces.for_each(|(logits, (losses, targets))| row_losses(logits, vocab, losses, targets, self.smoothing));
             if tracked {
-                let dlogits = Matrix::rows(logits, vocab);
+                let dlogits = Matrix::rows(logits, stride);
                 let dhidden = &mut dhidden[start * width..end * width];
                 let shape = [count, width, vocab];
                 let through = turned.as_ref().map_or(Right::Rows(by_row), Panels::right);
@@ -170,9 +178,12 @@ vectorized! {
 vectorized! {
     /// Each row's loss, and its logits into their gradient `softmax − target`; both are 0 where the
     /// target is not counted.
-    fn row_losses(logits: &mut [f32], losses: &mut [f32], targets: &[Option<usize>], smoothing: f32) {
-        let vocab = logits.len() / losses.len();
-        for ((logits, loss), target) in logits.chunks_exact_mut(vocab).zip(losses).zip(targets) {
+    fn row_losses(
+        logits: &mut [f32], vocab: usize, losses: &mut [f32], targets: &[Option<usize>], smoothing: f32,
+    ) {
+        let stride = logits.len() / losses.len();
+        for ((logits, loss), target) in logits.chunks_exact_mut(stride).zip(losses).zip(targets) {
+            let logits = &mut logits[..vocab];
             let Some(target) = *target else {
                 logits.fill(0.0);
                 *loss = 0.0;

@@ -198,14 +198,20 @@ vectorized! {
         out: &mut [f32], statistics: &mut [[f32; 2]], x: &[f32], weight: &[f32], bias: &[f32], epsilon: f32,
     ) {
         let width = weight.len();
-        let rows = out.chunks_exact_mut(width).zip(x.chunks_exact(width));
-        for ((out, x), statistics) in rows.zip(statistics) {
-            let mean = sum(x, |x| x) / width as f32;
+        // one quantity of all rows after another: sums of different rows do not wait for each other
+        for (x, [mean, _]) in x.chunks_exact(width).zip(&mut *statistics) {
+            *mean = sum(x, |x| x) / width as f32;
+        }
+        for (x, [mean, scale]) in x.chunks_exact(width).zip(&mut *statistics) {
+            let mean = *mean;
             let variance = sum(x, |x| (x - mean) * (x - mean)) / width as f32;
-            let scale = 1.0 / (variance + epsilon).sqrt();
-            *statistics = [mean, scale];
+            *scale = 1.0 / (variance + epsilon).sqrt();
+        }
+        let rows = out.chunks_exact_mut(width).zip(x.chunks_exact(width));
+        for ((out, x), [mean, scale]) in rows.zip(&*statistics) {
+            let (out, x, bias) = (&mut out[..width], &x[..width], &bias[..width]);
             for i in 0..width {
-                out[i] = (x[i] - mean) * scale * weight[i] + bias[i];
+                out[i] = ((x[i] - mean) * scale).mul_add(weight[i], bias[i]);
             }
         }
     }
@@ -218,6 +224,7 @@ vectorized! {
         for ((out, x), statistics) in rows.zip(statistics) {
             let scale = 1.0 / (sum(x, |x| x * x) / width as f32 + epsilon).sqrt();
             *statistics = [0.0, scale];
+            let (out, x) = (&mut out[..width], &x[..width]);
             for i in 0..width {
                 out[i] = x[i] * scale * weight[i];
             }
@@ -231,8 +238,10 @@ vectorized! {
     ) {
         let width = weight.len();
         let (weight_share, bias_share) = share.split_at_mut(width);
+        let bias_share = &mut bias_share[..width];
         let rows = gradient.chunks_exact_mut(width).zip(x.chunks_exact(width));
         for ((gradient, x), [mean, scale]) in rows.zip(statistics) {
+            let (gradient, x) = (&mut gradient[..width], &x[..width]);
             for i in 0..width {
                 weight_share[i] += gradient[i] * (x[i] - mean) * scale;
                 bias_share[i] += gradient[i];
@@ -253,8 +262,10 @@ vectorized! {
         gradient: &mut [f32], share: &mut [f32], statistics: &[[f32; 2]], x: &[f32], weight: &[f32],
     ) {
         let width = weight.len();
+        let share = &mut share[..width];
         let rows = gradient.chunks_exact_mut(width).zip(x.chunks_exact(width));
         for ((gradient, x), [_, scale]) in rows.zip(statistics) {
+            let (gradient, x) = (&mut gradient[..width], &x[..width]);
             for i in 0..width {
                 share[i] += gradient[i] * x[i] * scale;
                 gradient[i] *= weight[i];

@@ -66,6 +66,7 @@ def main():
     arguments.add_argument("--old", help="an earlier one")
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--without-torch", action="store_true")
+    arguments.add_argument("--sizes", nargs="*", default=["1", "8", "32", "64", "200"], help="batches that transformers tries")
     arguments.add_argument("--stories", type=Path, default=STORIES)
     arguments = arguments.parse_args()
     folder = Path(tempfile.mkdtemp())
@@ -83,7 +84,7 @@ def main():
             if arguments.old:
                 commands["fragua before"] = [arguments.old, task, model, *counts]
             if not arguments.without_torch:
-                commands["transformers"] = [*peer, task, model, *counts]
+                commands["transformers"] = [*peer, task, model, *counts, "--sizes", *arguments.sizes]
             found = {who: [] for who in commands}
             for _ in range(arguments.rounds):
                 for who, command in commands.items():

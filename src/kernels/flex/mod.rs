@@ -23,7 +23,7 @@ pub(super) use panels::{Panels, copy as copy_panel};
 pub use precision::{Entered, Precision};
 pub(super) use precision::{biased_product_in, product_in};
 pub(super) use product::{
-    Block, Matrix, Plus, Right, Target, multiply, product, product_with, transposed_product_into,
+    Block, Matrix, Plus, Right, Target, multiply, product, product_into, product_with, transposed_product_into,
 };
 pub(super) use simd::{exp, largest, sum, sum_pairs, tanh, vectorized};
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::bf16;
 use super::pairs::{Paired, summed_product};
 use super::panels::Panels;
-use super::product::{FEW, Matrix, Target, biased_product_with, product, product_with};
+use super::product::{FEW, Matrix, Target, product, product_into, product_with};
 use crate::profile;
 
 /// What the factors of a product are rounded to. Sums are in f32 either way.
@@ -99,7 +99,7 @@ pub(crate) fn biased_product_in(
     assert!(a.holds(m, k) && b.holds(k, n), "operands hold their shapes");
     if m > 0 {
         let panels = Panels::of(precision, &[(b, n)], k);
-        biased_product_with(out, [m, n, k], a, panels.right(), Some(bias), Target::Replace);
+        product_into(out, n, [m, n, k], a, panels.right(), Some(bias), Target::Replace);
     }
 }
 

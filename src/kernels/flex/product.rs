@@ -130,6 +130,10 @@ const DEPTH: usize = 512;
 /// Rows that go over one panel before the next.
 pub(super) const ROWS: usize = 126;
 
+/// Numbers of a right factor that does not stay in a core's second cache: it is read once for as many rows as
+/// there are.
+const LARGE: usize = 1 << 18;
+
 /// Rows of a product from which a copy of the right factor saves more than it costs.
 pub(super) const FEW: usize = 8;
 
@@ -165,32 +169,38 @@ pub(crate) fn product(out: &mut [f32], [m, n, k]: [usize; 3], a: Matrix<'_>, b: 
 
 /// `a [m, k]`, row by row, times a right factor as it lies, into a contiguous `[m, n]`, on all threads.
 pub(crate) fn product_with(out: &mut [f32], shape: [usize; 3], a: Matrix<'_>, b: Right<'_>, target: Target) {
-    biased_product_with(out, shape, a, b, None, target);
+    product_into(out, shape[1], shape, a, b, None, target);
 }
 
-/// The same with one value a column that is added, if any are given.
-pub(super) fn biased_product_with(
+/// The same into rows `stride` values apart, and one value a column that is added, if any are given.
+pub(crate) fn product_into(
     out: &mut [f32],
+    stride: usize,
     [m, n, k]: [usize; 3],
     a: Matrix<'_>,
     b: Right<'_>,
     bias: Option<&[f32]>,
     target: Target,
 ) {
-    assert!(m * n <= out.len(), "the target holds the product");
+    assert!(Matrix::rows(out, stride).holds(m, n), "the target holds the product");
     let threads = rayon::current_num_threads();
     let buffer = Shared::new(out);
-    let rows = m.div_ceil(2 * threads).clamp(14, ROWS);
+    let (units, most) = if n * k > LARGE {
+        (threads, 2 * ROWS)
+    } else {
+        (2 * threads, ROWS)
+    };
+    let rows = m.div_ceil(m.div_ceil(most).max(1).next_multiple_of(units)).max(14);
     let panels = n.div_ceil(PANEL);
-    let groups = (2 * threads).div_ceil(m.div_ceil(rows)).min(panels);
+    let groups = units.div_ceil(m.div_ceil(rows).max(1)).min(panels);
     let columns = panels.div_ceil(groups) * PANEL;
     let groups = n.div_ceil(columns);
     (0..m.div_ceil(rows) * groups).into_par_iter().for_each(|unit| {
         let (row, column) = (unit / groups * rows, unit % groups * columns);
         let block = Block {
             buffer,
-            start: row * n + column,
-            stride: n,
+            start: row * stride + column,
+            stride,
         };
         let shape = [rows.min(m - row), columns.min(n - column), k];
         let plus = Plus {
@@ -318,9 +328,14 @@ pub(crate) unsafe fn transposed_product_into(
         a.holds(m, k) && b.holds(k, n) && b.column == 1,
         "operands hold their shapes"
     );
+    if n == 0 {
+        return;
+    }
     // rows far apart are read through a copy: each would be on a page of its own
     let (copies_a, copies_b) = (a.column > NEAR, b.row > NEAR);
-    let width = if copies_a { 4 * PANEL } else { PANEL };
+    // a copy is for as many columns as stay in a core's second cache
+    let most = if copies_a { 12 * PANEL } else { PANEL };
+    let width = n.div_ceil(n.div_ceil(most)).next_multiple_of(PANEL);
     let groups = n.div_ceil(width);
     let least = if copies_a { m.div_ceil(ROWS) } else { 1 };
     let parts = 16usize.div_ceil(groups).max(least).min(m.div_ceil(28)).max(1);

@@ -97,7 +97,7 @@ vectorized! {
     fn gelu_new(values: &mut [f32]) {
         for value in values {
             let x = *value;
-            *value = 0.5 * x * (1.0 + tanh(SCALE * (x + CUBIC * x * x * x)));
+            *value = x / (1.0 + exp(-x * (x * x).mul_add(2.0 * SCALE * CUBIC, 2.0 * SCALE)));
         }
     }
 }
