@@ -228,8 +228,8 @@ fn lookups() {
 #[test]
 fn the_loss_of_a_language_model() {
     let device = cpu();
-    // more logits than are there at once, and rows that are ignored
-    for [rows, vocab] in [[5, 7], [70, 33], [300, 9001]] {
+    // more logits than are there at once, rows of them that are kept apart, and targets that are ignored
+    for [rows, vocab] in [[5, 7], [70, 33], [3, 512], [300, 4096], [300, 9001]] {
         let mut rng = Seed::root(2).rng();
         let targets: Vec<i64> = (0..rows).map(|_| rng.random_range(-1..vocab as i64)).collect();
         let targets = || Tensor::<1, Int>::from_data(TensorData::new(targets.clone(), [rows]), &device);
