@@ -17,7 +17,7 @@ use crate::step::{
 pub const KIND: Kind = Kind {
     name: "evaluate",
     about: "Scores generated texts against their references, or measures a model's perplexity on a dataset.",
-    version: 3,
+    version: 4,
     output: ArtifactType::Scores,
     example: "uses: evaluate\nwith: {generations: answers, metrics: [rouge, bleu, chrf, exact_match]}\n",
     schema: schema_of::<Evaluate>,

@@ -22,7 +22,7 @@ use crate::train::{Task, TrainSettings, run};
 pub const KIND: Kind = Kind {
     name: "finetune",
     about: "Trains a model further on prompts and answers, learning from the answers only.",
-    version: 2,
+    version: 3,
     output: ArtifactType::Model,
     example: "\
 uses: finetune

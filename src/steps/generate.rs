@@ -26,7 +26,7 @@ use crate::tokenizer::Tokenizer;
 pub const KIND: Kind = Kind {
     name: "generate",
     about: "Writes a model's output for each row of a dataset, prompted by a template with zero or more examples.",
-    version: 2,
+    version: 3,
     output: ArtifactType::Generations,
     example: "uses: generate
 with:

@@ -24,7 +24,7 @@ use crate::train::{Task, TrainSettings, run};
 pub const KIND: Kind = Kind {
     name: "pretrain",
     about: "Trains a language model from random weights on running text.",
-    version: 2,
+    version: 3,
     output: ArtifactType::Model,
     example: "\
 uses: pretrain
