@@ -130,6 +130,12 @@ const DEPTH: usize = 512;
 /// Rows that go over one panel before the next.
 pub(super) const ROWS: usize = 126;
 
+/// Rows whose distance is a multiple of this lie in the same places of a core's first cache, of which there are
+/// fewer than a tile reads rows.
+const CROWDED: usize = 1024;
+/// Values of a line of a cache.
+const LINE: usize = 16;
+
 /// Numbers of a right factor that does not stay in a core's second cache: it is read once for as many rows as
 /// there are.
 const LARGE: usize = 1 << 18;
@@ -246,14 +252,26 @@ pub(crate) unsafe fn multiply(
     };
     let out = block.buffer.block(block.start, [m, n], block.stride);
     let machine = Machine::here();
+    // a copy of a part of the left factor pays from a few panels on
+    let copies = a.column == 1 && a.row.is_multiple_of(CROWDED) && n > 2 * PANEL;
+    let apart = DEPTH.min(k) + LINE;
+    let mut left = buffer(if copies { ROWS.min(m) * apart } else { 0 });
     let (mut plus_rows, mut plus_row) = plus.first(out, block.stride, target);
     let mut bias = plus.bias.map_or(std::ptr::null(), <[f32]>::as_ptr);
     let mut from = 0;
     loop {
         let depth = DEPTH.min(k - from);
         for (row, rows) in tiles(m, ROWS) {
+            let mut part = a.from(row, from);
+            if copies {
+                for (line, out) in left.chunks_exact_mut(apart).take(rows).enumerate() {
+                    out[..depth].copy_from_slice(&part.values[line * a.row..][..depth]);
+                }
+                part = Matrix::rows(&left, apart);
+            }
             for column in (0..n).step_by(PANEL) {
                 for (inner, count) in tiles(rows, machine.rows) {
+                    let left = part.values.as_ptr().wrapping_add(inner * part.row);
                     let row = row + inner;
                     let place = |start: *const f32, stride: usize| match start.is_null() {
                         true => start,
@@ -265,9 +283,9 @@ pub(crate) unsafe fn multiply(
                         k: depth,
                         c: out.wrapping_add(row * block.stride + column),
                         c_row: block.stride,
-                        a: a.values.as_ptr().wrapping_add(row * a.row + from * a.column),
-                        a_row: a.row,
-                        a_column: a.column,
+                        a: left,
+                        a_row: part.row,
+                        a_column: part.column,
                         b: start.wrapping_add(column / PANEL * panel + from * b_row),
                         b_row,
                         bias: place(bias, 0),
