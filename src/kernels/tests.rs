@@ -79,7 +79,8 @@ pub(super) fn compare<const N: usize>(
 #[test]
 fn products() {
     for orientation in [Orientation::InputOutput, Orientation::OutputInput] {
-        for [rows, inputs, outputs] in [[1, 7, 5], [37, 19, 70], [300, 130, 97]] {
+        // the last: rows that lie in the same places of a cache
+        for [rows, inputs, outputs] in [[1, 7, 5], [37, 19, 70], [300, 130, 97], [130, 1024, 70]] {
             let weight = match orientation {
                 Orientation::InputOutput => [inputs, outputs],
                 Orientation::OutputInput => [outputs, inputs],
