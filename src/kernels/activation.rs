@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::flex::{self, Array, Fused, buffer, exp, vectorized};
+use super::flex::{self, Array, Fused, buffer, exp, sigmoid, vectorized};
 
 /// `√(2/π)`
 const SCALE: f32 = 0.797_884_6;
@@ -177,7 +177,7 @@ fn gelu_both(x: f32) -> (f32, f32) {
 #[inline(always)]
 fn gelu_new_both(x: f32) -> (f32, f32) {
     let square = x * x;
-    let share = 1.0 / (1.0 + exp(-x * square.mul_add(2.0 * SCALE * CUBIC, 2.0 * SCALE)));
+    let share = sigmoid(x * square.mul_add(2.0 * SCALE * CUBIC, 2.0 * SCALE));
     let slope = square.mul_add(6.0 * SCALE * CUBIC, 2.0 * SCALE);
     let value = x * share;
     (value, value.mul_add((1.0 - share) * slope, share))
@@ -185,7 +185,7 @@ fn gelu_new_both(x: f32) -> (f32, f32) {
 
 #[inline(always)]
 fn silu_both(x: f32) -> (f32, f32) {
-    let share = 1.0 / (1.0 + exp(-x));
+    let share = sigmoid(x);
     let silu = x * share;
     (silu, share + silu * (1.0 - share))
 }
@@ -334,7 +334,7 @@ vectorized! {
             let (gate, up) = row.split_at(width);
             let (gate_out, up_out) = out.split_at_mut(width);
             for i in 0..width {
-                let share = 1.0 / (1.0 + exp(-gate[i]));
+                let share = sigmoid(gate[i]);
                 let silu = gate[i] * share;
                 up_out[i] = gradient[i] * silu;
                 gate_out[i] = gradient[i] * up[i] * (share + silu * (1.0 - share));

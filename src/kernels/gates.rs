@@ -1,12 +1,7 @@
 //! What the gates of recurrent units make of a step's products, forward and backward: each function over
 //! some units of one token.
 
-use super::flex::{exp, tanh, vectorized};
-
-#[inline(always)]
-fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
-}
+use super::flex::{sigmoid, tanh, vectorized};
 
 vectorized! {
     /// An LSTM's gates, in the place of what comes from the input, and the units' cells and outputs; `sums`

@@ -128,6 +128,12 @@ pub(crate) fn exp(x: f32) -> f32 {
     fraction * f32::from_bits(power)
 }
 
+/// The logistic function, `1 / (1 + e⁻ˣ)`.
+#[inline(always)]
+pub(crate) fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
 /// `tanh x` to four units in the last place: by `exp`, and near zero, where that would leave few digits,
 /// by Cephes' polynomial.
 #[inline(always)]

@@ -1,7 +1,7 @@
 //! What is between the products of a row, each function over one row or over values that stand alone.
 
 use crate::kernels::Activation;
-use crate::kernels::flex::{exp, sum, tanh, vectorized};
+use crate::kernels::flex::{exp, sigmoid, sum, tanh, vectorized};
 
 /// `√(2/π)`
 const SCALE: f32 = 0.797_884_6;
@@ -111,9 +111,9 @@ vectorized! {
 }
 
 vectorized! {
-    fn sigmoid(values: &mut [f32]) {
-        for value in values {
-            *value = 1.0 / (1.0 + exp(-*value));
+    fn open(gates: &mut [f32]) {
+        for gate in gates {
+            *gate = sigmoid(*gate);
         }
     }
 }
@@ -140,9 +140,9 @@ pub fn lstm(gates: &mut [f32], hidden: &mut [f32], memory: &mut [f32]) {
     let (writing, rest) = gates.split_at_mut(width);
     let (keeping, rest) = rest.split_at_mut(width);
     let (candidate, output) = rest.split_at_mut(width);
-    sigmoid(writing);
-    sigmoid(keeping);
-    sigmoid(output);
+    open(writing);
+    open(keeping);
+    open(output);
     lstm_state(hidden, memory, [writing, keeping, candidate, output]);
 }
 
@@ -165,7 +165,7 @@ vectorized! {
 pub fn gru(inputs: &mut [f32], recurrent: &[f32], hidden: &mut [f32]) {
     let width = hidden.len();
     add(&mut inputs[..2 * width], &recurrent[..2 * width]);
-    sigmoid(&mut inputs[..2 * width]);
+    open(&mut inputs[..2 * width]);
     gru_state(hidden, inputs, &recurrent[2 * width..]);
 }
 

@@ -53,6 +53,17 @@ impl Near {
         Self::rounded(value, slope * self.off + UNIT * value.abs())
     }
 
+    /// The exponential function, as steep as it is on average up to where the number may be.
+    pub fn exp(self) -> Self {
+        let value = self.value.exp();
+        let slope = if self.off > 0.0 {
+            value * self.off.exp_m1() / self.off
+        } else {
+            value
+        };
+        self.through(value, slope)
+    }
+
     /// A function whose own error is not in proportion to its value: so many times the last bit of one.
     pub fn absolute(self, units: f64) -> Self {
         Self {

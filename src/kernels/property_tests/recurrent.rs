@@ -17,7 +17,7 @@ fn sigmoid(x: Near) -> Near {
     x.through(of(x.value), steep).within(ONE)
 }
 
-/// Fused it is one minus a quotient of exponentials, right to about 10⁻⁷ however small it is.
+/// Held to a few units in the last place of one, which is looser than fused it is near zero.
 fn tanh(x: Near) -> Near {
     let steep = ONE - flattest(x).tanh().powi(2);
     x.through(x.value.tanh(), steep).absolute(4.0).within(2.0)

@@ -74,16 +74,7 @@ impl Attended<'_> {
                 .fold(f64::NEG_INFINITY, |most, score| most.max(score.value));
             let shares: Vec<Near> = scores
                 .into_iter()
-                .map(|score| {
-                    let below = score.minus(Near::exact(most));
-                    let value = below.value.exp();
-                    let slope = if below.off > 0.0 {
-                        value * below.off.exp_m1() / below.off
-                    } else {
-                        value
-                    };
-                    below.through(value, slope)
-                })
+                .map(|score| score.minus(Near::exact(most)).exp())
                 .collect();
             let total = sum(shares.iter().copied());
             for (key, share) in seen.iter().zip(shares) {
@@ -225,18 +216,7 @@ pub(super) fn cross_entropy(hidden: &Matrix, table: &Matrix, targets: &[i64], sm
             .iter()
             .fold(f64::NEG_INFINITY, |most, logit| most.max(logit.value));
         let below: Vec<Near> = of_row.iter().map(|logit| logit.minus(Near::exact(most))).collect();
-        let shares: Vec<Near> = below
-            .iter()
-            .map(|below| {
-                let value = below.value.exp();
-                let slope = if below.off > 0.0 {
-                    value * below.off.exp_m1() / below.off
-                } else {
-                    value
-                };
-                below.through(value, slope)
-            })
-            .collect();
+        let shares: Vec<Near> = below.iter().map(|below| below.exp()).collect();
         let total = sum(shares.iter().copied());
         let log = total.through(total.value.ln(), 1.0 / (total.value - total.off).max(f64::MIN_POSITIVE));
         let expected = rest.times(below[target]).plus(spread.times(sum(below.iter().copied())));
