@@ -1,10 +1,11 @@
 //! How fast a training goes: one configuration, one round, one line of JSON.
 //!
-//! `cargo bench --bench training -- NAME UPDATES [SETTINGS]` trains the configuration `NAME` on random
+//! `cargo bench --bench training -- NAME UPDATES [SETTINGS [TIME LINE]]` trains the configuration `NAME` on random
 //! tokens through the same loop as a pipeline does and prints tokens a second and the peak of
 //! resident memory, beside the peak that `fragua plan --memory` foretells; and the peak of what is
 //! allocated, beside the terms of the plan that are: all but `allocator` and `process`. `SETTINGS` is JSON for what
-//! a pipeline has under `train:`: `'{"gradient_checkpointing": true}'`. `benches/peers/training/compare.py`
+//! a pipeline has under `train:`: `'{"gradient_checkpointing": true}'`; `TIME LINE` is a file for the lines of
+//! [`profile`], which slow the training down. `benches/peers/training/compare.py`
 //! runs it in turn with PyTorch, `benches/peers/training/precisions.py` in turn in both precisions.
 #![expect(clippy::unwrap_used, reason = "a benchmark ends at what it did not expect")]
 
@@ -204,10 +205,11 @@ fn main() {
         .skip(1)
         .filter(|argument| argument != "--bench")
         .collect();
-    let (name, updates, more) = match arguments.as_slice() {
-        [name, updates] => (name, updates, json!({})),
-        [name, updates, more] => (name, updates, serde_json::from_str(more).unwrap()),
-        _ => panic!("NAME UPDATES [SETTINGS]"),
+    let (name, updates, more, time_line) = match arguments.as_slice() {
+        [name, updates] => (name, updates, json!({}), None),
+        [name, updates, more] => (name, updates, serde_json::from_str(more).unwrap(), None),
+        [name, updates, more, path] => (name, updates, serde_json::from_str(more).unwrap(), Some(path)),
+        _ => panic!("NAME UPDATES [SETTINGS [TIME LINE]]"),
     };
     let updates: u64 = updates.parse().unwrap();
     if name == "ceiling" {
@@ -310,8 +312,12 @@ fn main() {
         validation: None,
         context: &context,
     };
+    if let Some(path) = time_line {
+        profile::start(path.as_ref()).unwrap();
+    }
     let outcome = run(task).unwrap();
     let end = Instant::now();
+    profile::finish().unwrap();
     let seconds = (end - tokens.times[usize::try_from(WARM).unwrap()]).as_secs_f64();
     let counted = sequences * (width + source) * usize::try_from(updates).unwrap();
     println!(

@@ -43,8 +43,7 @@ impl FusedMany for Mlp {
         let ([rows, width], outputs) = (x.dims(), weights.outputs());
         let inside = outputs / self.entry.parts;
         let precision = self.entry.precision;
-        let panels = weights.panels(precision);
-        let outer_panels = outer.panels(precision);
+        let (panels, outer_panels) = rayon::join(|| weights.panels(precision), || outer.panels(precision));
         let mut out = buffer(rows * width);
         let mut statistics = self.entry.statistics(rows);
         let mut inner = Keep::new(precision, tracked, rows * outputs);
@@ -103,6 +102,7 @@ impl FusedMany for Mlp {
         } = saved.expect("a tracked operation saves");
         let ([rows, width], outputs) = (x.dims(), weights.outputs());
         let inside = outputs / self.entry.parts;
+        let precision = self.entry.precision;
         let mut dx = buffer(rows * width);
         // what gradients of weights are sums over: the gradients of `inner` take its place
         let summed = self.entry.summed(self.exit.scale);
@@ -113,10 +113,10 @@ impl FusedMany for Mlp {
         let (entry_each, exit_each) = (self.entry.shares(&weights), self.exit.shares(&outer));
         let mut entry_shares = vec![0.0; rows.div_ceil(CHUNK) * entry_each];
         let mut exit_shares = vec![0.0; rows.div_ceil(CHUNK) * exit_each];
-        let entry = self.entry.back(&weights, &statistics, &mut normal, &mut entry_shares);
-        let exit = self
-            .exit
-            .back(&outer, self.entry.precision, &mut dout, &mut exit_shares);
+        let (entry, exit) = rayon::join(
+            || self.entry.back(&weights, &statistics, &mut normal, &mut entry_shares),
+            || self.exit.back(&outer, precision, &mut dout, &mut exit_shares),
+        );
         let [dinners, actives] = [&mut dinner, &mut active].map(|summands| summands.making());
         let chunks = dx.par_chunks_mut(CHUNK * width).zip(
             x.values()

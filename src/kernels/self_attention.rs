@@ -243,7 +243,8 @@ impl FusedMany for SelfAttention {
         let outer = self.exit.weights(&mut inputs);
         let terms = inputs.next();
         let ([rows, width], columns) = (x.dims(), weights.outputs());
-        let panels = weights.panels(self.entry.precision);
+        let precision = self.entry.precision;
+        let (panels, outer_panels) = rayon::join(|| weights.panels(precision), || outer.panels(precision));
         let mut statistics = self.entry.statistics(rows);
         let mut packed = buffer(rows * columns);
         let chunks = packed
@@ -278,7 +279,6 @@ impl FusedMany for SelfAttention {
         let operands = self.packed.operands(&packed, terms.as_ref());
         let (mixed, sums) = attention.forward(operands, rows / attention.queries);
         let inside = attention.heads.query * attention.heads.width;
-        let outer_panels = outer.panels(self.entry.precision);
         let mut out = buffer(rows * width);
         let chunks = out
             .par_chunks_mut(CHUNK * width)

@@ -52,8 +52,9 @@ pub(super) unsafe fn multiply_pairs(
             left.resize((rows * apart).max(left.len()), 0);
             let terms = (2 * depth).min(k - 2 * from);
             pack_rows(&mut left, apart, a.from(row, 2 * from), [rows, terms]);
+            let each = tiles(rows, machine.rows);
             for column in (0..n).step_by(PANEL) {
-                for (inner, count) in tiles(rows, machine.rows) {
+                for (inner, count) in each.clone() {
                     let row = row + inner;
                     let place = |start: *const f32, stride: usize| match start.is_null() {
                         true => start,

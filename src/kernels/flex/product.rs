@@ -269,8 +269,9 @@ pub(crate) unsafe fn multiply(
                 }
                 part = Matrix::rows(&left, apart);
             }
+            let each = tiles(rows, machine.rows);
             for column in (0..n).step_by(PANEL) {
-                for (inner, count) in tiles(rows, machine.rows) {
+                for (inner, count) in each.clone() {
                     let left = part.values.as_ptr().wrapping_add(inner * part.row);
                     let row = row + inner;
                     let place = |start: *const f32, stride: usize| match start.is_null() {
@@ -305,19 +306,30 @@ pub(crate) unsafe fn multiply(
     }
 }
 
-/// Cuts `count` into as few parts of at most `most` as there can be, all of nearly the same size.
-pub(super) fn tiles(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+/// Cuts `count` into as few parts of at most `most` as there can be, all of nearly the same size: where each
+/// begins, and how much it is.
+pub(super) fn tiles(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
     let parts = count.div_ceil(most);
-    (0..parts).map(move |part| {
-        let start = part * count / parts;
-        (start, (part + 1) * count / parts - start)
+    let (size, rest) = match parts {
+        0 => (0, 0),
+        parts => (count / parts, count % parts),
+    };
+    // part `i` begins at i · count / parts, without a division for each of a product's many tiles
+    let (mut next, mut over) = (0, 0);
+    (0..parts).map(move |_| {
+        over += rest;
+        let one_more = usize::from(over >= parts);
+        over -= one_more * parts;
+        let start = next;
+        next += size + one_more;
+        (start, size + one_more)
     })
 }
 
+/// Rows of a target of long sums that are worth a unit of work.
+const LEAST: usize = 28;
 /// Rows of a long sum that are taken at a time.
-const COPIED: usize = 256;
-/// Values from one row to the next up to which rows are read as they lie.
-const NEAR: usize = 512;
+const AT_ONCE: usize = 256;
 
 /// `a [m, k] · b [k, n]` where both are the columns of rows that are summed over, as in a weight's
 /// gradient: a small target and a long sum.
@@ -346,23 +358,28 @@ pub(crate) unsafe fn transposed_product_into(
         a.holds(m, k) && b.holds(k, n) && b.column == 1,
         "operands hold their shapes"
     );
-    if n == 0 {
+    if m * n == 0 {
         return;
     }
-    // rows far apart are read through a copy: each would be on a page of its own
-    let (copies_a, copies_b) = (a.column > NEAR, b.row > NEAR);
-    // a copy is for as many columns as stay in a core's second cache
-    let most = if copies_a { 12 * PANEL } else { PANEL };
-    let width = n.div_ceil(n.div_ceil(most)).next_multiple_of(PANEL);
-    let groups = n.div_ceil(width);
-    let least = if copies_a { m.div_ceil(ROWS) } else { 1 };
-    let parts = 16usize.div_ceil(groups).max(least).min(m.div_ceil(28)).max(1);
-    let part = m.div_ceil(parts).next_multiple_of(14).min(m);
+    // rows that crowd a cache's places are copied, others are read as they lie; a row gives a tile one line or two
+    let (copies_a, copies_b) = (a.column.is_multiple_of(CROWDED / 2), b.row.is_multiple_of(CROWDED / 2));
+    // both factors of a unit stay in a core's second cache, and where `b` alone is copied, it is copied once
+    let (most_rows, most_columns) = match (copies_a, copies_b) {
+        (false, false) => (192, 24 * PANEL),
+        (true, _) => (128, 12 * PANEL),
+        (false, true) => (m, PANEL),
+    };
+    let units = 2 * rayon::current_num_threads();
+    let groups = n.div_ceil(most_columns);
+    let parts = m.div_ceil(most_rows).max(units.div_ceil(groups).min(m / LEAST)).max(1);
+    let groups = groups.max(units.div_ceil(parts)).min(n.div_ceil(PANEL));
+    let width = n.div_ceil(groups).next_multiple_of(PANEL);
+    let (groups, part) = (n.div_ceil(width), m.div_ceil(parts));
     let parts = m.div_ceil(part);
     (0..groups * parts).into_par_iter().for_each(|unit| {
         let (column, row) = (unit / parts * width, unit % parts * part);
         let (columns, rows) = (width.min(n - column), part.min(m - row));
-        let depth = COPIED.min(k);
+        let depth = AT_ONCE.min(k);
         let mut left = buffer(if copies_a { rows * depth } else { 0 });
         let mut right = buffer(if copies_b {
             columns.next_multiple_of(PANEL) * depth
@@ -370,8 +387,8 @@ pub(crate) unsafe fn transposed_product_into(
             0
         });
         let mut target = target;
-        for from in (0..k).step_by(COPIED) {
-            let depth = COPIED.min(k - from);
+        for from in (0..k).step_by(AT_ONCE) {
+            let depth = AT_ONCE.min(k - from);
             let mut a = a.from(row, from);
             if copies_a {
                 for (k, out) in left.chunks_exact_mut(rows).take(depth).enumerate() {

@@ -32,6 +32,29 @@ pub(super) struct Tile<T = f32> {
     pub(super) plus_row: usize,
 }
 
+/// Terms of a sum up to which it is over too soon for the target's lines to come meanwhile.
+const SOON: usize = 64;
+
+impl<T> Tile<T> {
+    /// Sends for the target's lines, which come while the sums are made: a store whose line is not there holds
+    /// up all after it.
+    #[inline]
+    fn expect_target(&self) {
+        #[cfg(target_arch = "x86_64")]
+        if self.k > SOON {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            for row in 0..self.rows {
+                let c = self.c.wrapping_add(row * self.c_row);
+                // SAFETY: of an address where nothing is, nothing is fetched.
+                unsafe {
+                    _mm_prefetch::<_MM_HINT_T0>(c.cast());
+                    _mm_prefetch::<_MM_HINT_T0>(c.wrapping_add(PANEL / 2).cast());
+                }
+            }
+        }
+    }
+}
+
 /// What this processor computes tiles with.
 #[derive(Clone, Copy)]
 pub(super) struct Machine<T = f32> {
@@ -47,6 +70,7 @@ impl<T> Machine<T> {
     /// The pointers and strides lead to memory that is there; no other thread uses `c`.
     #[inline]
     pub(super) unsafe fn compute(&self, tile: &Tile<T>) {
+        tile.expect_target();
         // SAFETY: by the caller's promise.
         unsafe { (self.run)(tile) };
     }
