@@ -6,8 +6,8 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::flex::{
-    Block, Matrix, PANEL, Plus, Right, Shared, Target, buffer, copy_panel, exp, largest, multiply, sum, sum_pairs,
-    vectorized,
+    Block, Matrix, PANEL, Plus, Right, SHARE, Shared, Target, buffer, copy_panel, exp, largest, multiply, sum,
+    sum_pairs, vectorized,
 };
 use super::{Dropout, Heads};
 
@@ -220,7 +220,7 @@ impl Attention {
             first: 0,
         };
         let all_sums = Shared::new(&mut sums);
-        let units = (0..batch * key_value).into_par_iter();
+        let units = (0..batch * key_value).into_par_iter().with_max_len(SHARE);
         units.for_each_init(
             || self.scratch(),
             |scratch, unit| {
@@ -289,7 +289,7 @@ impl Attention {
             first: 0,
         };
         let (out, gradient) = (of_result(out), of_result(gradient));
-        let units = (0..batch * key_value).into_par_iter();
+        let units = (0..batch * key_value).into_par_iter().with_max_len(SHARE);
         units.for_each_init(
             || self.scratch(),
             |scratch, unit| {

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::activation::{Activation, activate, activate_back};
 use super::entry::{CHUNK, Entry, EntryWeights, chunk_product, total};
 use super::exit::{Exit, ExitWeights};
-use super::flex::{Array, FusedMany, Matrix, Plus, Target, buffer, widen};
+use super::flex::{Array, FusedMany, Matrix, Plus, SHARE, Target, buffer, widen};
 use super::kept::{Keep, Kept};
 use super::summands::Summands;
 
@@ -52,7 +52,8 @@ impl FusedMany for Mlp {
             .par_chunks_mut(CHUNK * width)
             .zip(x.values().par_chunks(CHUNK * width))
             .zip(chunks_of(&mut statistics, rows))
-            .enumerate();
+            .enumerate()
+            .with_max_len(SHARE);
         chunks.for_each_init(
             || (buffer(CHUNK * width), Vec::new(), buffer(CHUNK * inside), Vec::new()),
             |(normal, scratch, active, words), (chunk, ((out, x), statistics))| {
@@ -123,7 +124,7 @@ impl FusedMany for Mlp {
                 .par_chunks(CHUNK * width)
                 .zip(gradient.values().par_chunks(CHUNK * width)),
         );
-        chunks.enumerate().for_each_init(
+        chunks.enumerate().with_max_len(SHARE).for_each_init(
             || [const { Vec::new() }; 4],
             |[inner_chunk, active_chunk, normal_chunk, dropped_chunk], (chunk, (dx, (x, gradient)))| {
                 let count = x.len() / width;

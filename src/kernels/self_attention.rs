@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::Heads;
 use super::entry::{CHUNK, Entry, EntryWeights, chunk_product, total};
 use super::exit::{Exit, ExitWeights};
-use super::flex::{Array, Fused, FusedMany, Matrix, Plus, Shared, Target, buffer};
+use super::flex::{Array, Fused, FusedMany, Matrix, Plus, SHARE, Shared, Target, buffer};
 use super::fused_attention::{Attention, Columns, Gradients, Operands, Terms, Writable};
 use super::fused_mlp::chunks_of;
 use super::rotary::Turn;
@@ -251,7 +251,8 @@ impl FusedMany for SelfAttention {
             .par_chunks_mut(CHUNK * columns)
             .zip(x.values().par_chunks(CHUNK * width))
             .zip(chunks_of(&mut statistics, rows))
-            .enumerate();
+            .enumerate()
+            .with_max_len(SHARE);
         chunks.for_each_init(
             || buffer(CHUNK * width),
             |normal, (chunk, ((packed, x), statistics))| {
@@ -284,7 +285,8 @@ impl FusedMany for SelfAttention {
             .par_chunks_mut(CHUNK * width)
             .zip(x.values().par_chunks(CHUNK * width))
             .zip(mixed.par_chunks(CHUNK * inside))
-            .enumerate();
+            .enumerate()
+            .with_max_len(SHARE);
         chunks.for_each(|(chunk, ((out, x), mixed))| {
             self.exit.chunk(&outer, &outer_panels, chunk * CHUNK, out, mixed, x);
         });
@@ -332,7 +334,8 @@ impl FusedMany for SelfAttention {
             .par_chunks_mut(CHUNK * inside)
             .zip(gradient.values().par_chunks(CHUNK * width))
             .zip(mixed.par_chunks(CHUNK * inside))
-            .enumerate();
+            .enumerate()
+            .with_max_len(SHARE);
         chunks.for_each_init(Vec::new, |dropped, (chunk, ((dmixed, gradient), mixed))| {
             // SAFETY: each chunk's rows and shares are its own.
             unsafe {
@@ -359,7 +362,8 @@ impl FusedMany for SelfAttention {
                     .par_chunks(CHUNK * width)
                     .zip(gradient.values().par_chunks(CHUNK * width)),
             )
-            .enumerate();
+            .enumerate()
+            .with_max_len(SHARE);
         chunks.for_each_init(
             || [const { Vec::new() }; 2],
             |[packed_chunk, normal_chunk], (chunk, (dx, (x, gradient)))| {

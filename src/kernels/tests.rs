@@ -79,8 +79,15 @@ pub(super) fn compare<const N: usize>(
 #[test]
 fn products() {
     for orientation in [Orientation::InputOutput, Orientation::OutputInput] {
-        // the last: rows that lie in the same places of a cache
-        for [rows, inputs, outputs] in [[1, 7, 5], [37, 19, 70], [300, 130, 97], [130, 1024, 70]] {
+        // from 1,024 on: rows that lie in the same places of a cache
+        for [rows, inputs, outputs] in [
+            [1, 7, 5],
+            [37, 19, 70],
+            [300, 130, 97],
+            [130, 1024, 70],
+            [600, 512, 230],
+            [600, 230, 512],
+        ] {
             let weight = match orientation {
                 Orientation::InputOutput => [inputs, outputs],
                 Orientation::OutputInput => [outputs, inputs],

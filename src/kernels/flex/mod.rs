@@ -2,8 +2,8 @@
 //! in one pass forward and one backward.
 //!
 //! An operation implements [`Fused`] over plain arrays; [`run`] gives it to burn's autodiff graph.
-//! Work is split over rayon's threads into pieces that depend on shapes alone, and every sum has a
-//! fixed order, so that results do not depend on the number of threads.
+//! Work is split over rayon's threads into pieces, and every sum has a fixed order that no cut changes, so that results
+//! do not depend on the number of threads.
 
 mod array;
 mod bf16;
@@ -37,6 +37,10 @@ use serde_json::json;
 
 use crate::device::is_cpu;
 use crate::profile;
+
+/// Pieces of work that a thread takes at a time: who is done early takes over what a slower one has not begun. Left
+/// to itself, rayon hands out a quarter of all pieces to each of two threads, and one waits for the other.
+pub(super) const SHARE: usize = 1;
 
 /// An operation on contiguous f32 arrays, with its derivative.
 pub(super) trait Fused<const N: usize>: Clone + std::fmt::Debug + Send + 'static {

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 use serde_json::json;
 
+use super::SHARE;
 use super::array::{Shared, buffer};
 use super::pairs::multiply_pairs;
 use super::panels::{Panels, copy};
@@ -201,7 +202,8 @@ pub(crate) fn product_into(
     let groups = units.div_ceil(m.div_ceil(rows).max(1)).min(panels);
     let columns = panels.div_ceil(groups) * PANEL;
     let groups = n.div_ceil(columns);
-    (0..m.div_ceil(rows) * groups).into_par_iter().for_each(|unit| {
+    let all = (0..m.div_ceil(rows) * groups).into_par_iter().with_max_len(SHARE);
+    all.for_each(|unit| {
         let (row, column) = (unit / groups * rows, unit % groups * columns);
         let block = Block {
             buffer,
@@ -376,7 +378,8 @@ pub(crate) unsafe fn transposed_product_into(
     let width = n.div_ceil(groups).next_multiple_of(PANEL);
     let (groups, part) = (n.div_ceil(width), m.div_ceil(parts));
     let parts = m.div_ceil(part);
-    (0..groups * parts).into_par_iter().for_each(|unit| {
+    let all = (0..groups * parts).into_par_iter().with_max_len(SHARE);
+    all.for_each(|unit| {
         let (column, row) = (unit / parts * width, unit % parts * part);
         let (columns, rows) = (width.min(n - column), part.min(m - row));
         let depth = AT_ONCE.min(k);
