@@ -5,7 +5,7 @@ use super::Orientation;
 use super::flex::{Array, Block, Matrix, Panels, Plus, Precision, Right, Shared, Target, multiply};
 use super::linear::add_columns;
 use super::low_rank::Pair;
-use super::norm::{Kind, gradient_rows, norm_rows};
+use super::norm::{Kind, gradient_rows, norm_rows, normal_form};
 use super::summands::{Making, Summands, weight_gradient};
 
 /// Rows that one thread takes through several operations: fixed, because sums of gradients over rows
@@ -274,12 +274,10 @@ impl EntryBack<'_> {
         let (norm_share, bias_share) = share.split_at_mut(if entry.norm.is_some() { 2 * width } else { 0 });
         let read = match (entry.norm, &weights.norm) {
             (Some(kind), Some([weight, bias])) => {
-                let mut kept = [[0.0; 2]; CHUNK];
-                let statistics = &mut kept[..rows];
-                statistics.copy_from_slice(&self.statistics[first..first + rows]);
+                let statistics = &self.statistics[first..first + rows];
                 // SAFETY: as above.
                 let normal = unsafe { self.normals.room(first, rows, scratch) };
-                norm_rows(kind, normal, statistics, x, weight, bias);
+                normal_form(kind, normal, statistics, x, weight, bias);
                 gradient_rows(kind, dx, norm_share, statistics, x, weight, gradient);
                 normal
             }
@@ -325,6 +323,9 @@ impl EntryWeights {
     /// All products as one right factor.
     pub(super) fn panels(&self, precision: Precision) -> Panels {
         let merged = self.merged();
+        if let [weight] = merged.as_slice() {
+            return panels_of(precision, weight, self.orientation);
+        }
         let parts: Vec<_> = merged
             .iter()
             .map(|weight| (factor(weight, self.orientation), sides(weight, self.orientation)[1]))
@@ -341,14 +342,24 @@ impl EntryWeights {
     }
 }
 
+/// A product's factor, `[in, out]`.
+pub(super) fn panels_of(precision: Precision, weight: &Array, orientation: Orientation) -> Panels {
+    match orientation {
+        Orientation::InputOutput => Panels::of_rows(precision, weight),
+        Orientation::OutputInput => {
+            let [inputs, outputs] = sides(weight, orientation);
+            Panels::of(precision, &[(factor(weight, orientation), outputs)], inputs)
+        }
+    }
+}
+
 /// A product's factor for going backward, `[out, in]`.
 pub(super) fn turned_panels(precision: Precision, weight: &Array, orientation: Orientation) -> Panels {
-    let [inputs, outputs] = sides(weight, orientation);
-    Panels::of(
-        precision,
-        &[(factor(weight, orientation).transposed(), inputs)],
-        outputs,
-    )
+    let turned = match orientation {
+        Orientation::InputOutput => Orientation::OutputInput,
+        Orientation::OutputInput => Orientation::InputOutput,
+    };
+    panels_of(precision, weight, turned)
 }
 
 /// Sums that chunks have added up, each its own, in the order of the chunks.

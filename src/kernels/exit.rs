@@ -2,7 +2,7 @@
 //! connection, chunk by chunk.
 
 use super::dropout::multiply_from;
-use super::entry::{CHUNK, chunk_product, factor, sides, turned_panels};
+use super::entry::{CHUNK, chunk_product, panels_of, sides, turned_panels};
 use super::flex::{Array, Matrix, Panels, Plus, Precision, Shared, Target};
 use super::linear::add_columns;
 use super::low_rank::Pair;
@@ -53,12 +53,7 @@ impl ExitWeights {
 
     /// The product's right factor.
     pub(super) fn panels(&self, precision: Precision) -> Panels {
-        let [inputs, outputs] = self.sides();
-        Panels::of(
-            precision,
-            &[(factor(&self.merged(), self.orientation), outputs)],
-            inputs,
-        )
+        panels_of(precision, &self.merged(), self.orientation)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::flex::{
-    Block, Matrix, PANEL, Plus, Right, SHARE, Shared, Target, buffer, copy_panel, exp, largest, multiply, sum,
+    Block, LANES, Matrix, PANEL, Plus, Right, SHARE, Shared, Target, buffer, copy_panel, exp, largest, multiply, sum,
     sum_pairs, vectorized,
 };
 use super::{Dropout, Heads};
@@ -120,6 +120,12 @@ impl Rows {
         } else {
             self.seen
         }
+    }
+
+    /// The same in whole vectors: what is computed of hidden keys is thrown away, and no key is left over.
+    #[inline(always)]
+    fn near(&self, row: usize) -> usize {
+        self.limit(row).next_multiple_of(LANES).min(self.seen)
     }
 
     /// The probability's index.
@@ -405,23 +411,36 @@ fn scale_scores(scores: &mut [f32], row: usize, rows: Rows, scale: f32, terms: &
     }
 }
 
+/// Rows that go through each step of a softmax together: while one waits for its sum, others are worked on.
+const TOGETHER: usize = 8;
+
 vectorized! {
-    /// Scores into probabilities, row by row. Keeps each row's largest score and one over its sum.
+    /// Scores into probabilities. Keeps each row's largest score and one over its sum.
     fn softmax(scores: &mut [f32], sums: &mut [f32], rows: Rows, scale: f32, terms: &[f32]) {
-        for (row, (scores, sums)) in scores.chunks_exact_mut(rows.seen).zip(sums.chunks_exact_mut(2)).enumerate() {
-            let (seen, hidden) = scores.split_at_mut(rows.limit(row));
-            scale_scores(seen, row, rows, scale, terms);
-            let maximum = largest(seen);
-            for score in seen.iter_mut() {
-                *score = exp(*score - maximum);
+        let parts = scores.chunks_mut(TOGETHER * rows.seen).zip(sums.chunks_mut(2 * TOGETHER));
+        for (part, (scores, sums)) in parts.enumerate() {
+            let first = part * TOGETHER;
+            for (row, (scores, sums)) in scores.chunks_exact_mut(rows.seen).zip(sums.chunks_exact_mut(2)).enumerate() {
+                let row = first + row;
+                scale_scores(&mut scores[..rows.near(row)], row, rows, scale, terms);
+                sums[0] = largest(&scores[..rows.limit(row)]);
             }
-            let total = sum(seen, |x| x);
-            let share = 1.0 / total;
-            for score in seen.iter_mut() {
-                *score *= share;
+            for (row, (scores, sums)) in scores.chunks_exact_mut(rows.seen).zip(sums.chunks_exact_mut(2)).enumerate() {
+                let row = first + row;
+                let maximum = sums[0];
+                for score in &mut scores[..rows.near(row)] {
+                    *score = exp(*score - maximum);
+                }
+                scores[rows.limit(row)..].fill(0.0);
+                let total = sum(&scores[..rows.near(row)], |x| x);
+                sums[1] = 1.0 / total;
             }
-            hidden.fill(0.0);
-            (sums[0], sums[1]) = (maximum, share);
+            for (row, (scores, sums)) in scores.chunks_exact_mut(rows.seen).zip(sums.chunks_exact(2)).enumerate() {
+                let share = sums[1];
+                for score in &mut scores[..rows.near(first + row)] {
+                    *score *= share;
+                }
+            }
         }
     }
 }
@@ -450,9 +469,8 @@ vectorized! {
             let (maximum, share) = (sums[0], sums[1]);
             let at = row * along.stride..row * along.stride + along.width;
             let along = sum_pairs(&along.gradient[at.clone()], &along.out[at], |x, y| x * y);
-            let limit = rows.limit(row);
-            let (seen, hidden) = scores.split_at_mut(limit);
-            let (dseen, dhidden) = dscores.split_at_mut(limit);
+            let (limit, near) = (rows.limit(row), rows.near(row));
+            let (seen, dseen) = (&mut scores[..near], &mut dscores[..near]);
             scale_scores(seen, row, rows, scale, terms);
             match dropout {
                 None => {
@@ -471,8 +489,8 @@ vectorized! {
                     }
                 }
             }
-            hidden.fill(0.0);
-            dhidden.fill(0.0);
+            scores[limit..].fill(0.0);
+            dscores[limit..].fill(0.0);
         }
     }
 }

@@ -60,8 +60,12 @@ impl Fused<3> for LayerNorm {
     type Saved = Saved;
 
     fn forward(&self, [x, weight, bias]: [Array; 3], _tracked: bool) -> (Array, Saved) {
+        let kind = Kind::Layer {
+            epsilon: self.epsilon,
+            biased: true,
+        };
         normalise(x, weight, |out, statistics, x, weight| {
-            layer_norm_rows(out, statistics, x, weight, bias.values(), self.epsilon);
+            norm_rows(kind, out, statistics, x, weight, bias.values());
         })
     }
 
@@ -75,8 +79,9 @@ impl Fused<2> for RmsNorm {
     type Saved = Saved;
 
     fn forward(&self, [x, weight]: [Array; 2], _tracked: bool) -> (Array, Saved) {
+        let kind = Kind::Rms { epsilon: self.epsilon };
         normalise(x, weight, |out, statistics, x, weight| {
-            rms_norm_rows(out, statistics, x, weight, self.epsilon);
+            norm_rows(kind, out, statistics, x, weight, &[]);
         })
     }
 
@@ -120,8 +125,24 @@ pub(super) fn norm_rows(
     bias: &[f32],
 ) {
     match kind {
-        Kind::Layer { epsilon, .. } => layer_norm_rows(out, statistics, x, weight, bias, epsilon),
-        Kind::Rms { epsilon } => rms_norm_rows(out, statistics, x, weight, epsilon),
+        Kind::Layer { epsilon, .. } => layer_statistics(statistics, x, weight.len(), epsilon),
+        Kind::Rms { epsilon } => rms_statistics(statistics, x, weight.len(), epsilon),
+    }
+    normal_form(kind, out, statistics, x, weight, bias);
+}
+
+/// The same with the statistics that are known.
+pub(super) fn normal_form(
+    kind: Kind,
+    out: &mut [f32],
+    statistics: &[[f32; 2]],
+    x: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+) {
+    match kind {
+        Kind::Layer { .. } => layer_normal_form(out, statistics, x, weight, bias),
+        Kind::Rms { .. } => rms_normal_form(out, statistics, x, weight),
     }
 }
 
@@ -194,21 +215,24 @@ fn differentiate((x, weight, statistics): Saved, gradient: Array, rows: Rows) ->
 }
 
 vectorized! {
-    fn layer_norm_rows(
-        out: &mut [f32], statistics: &mut [[f32; 2]], x: &[f32], weight: &[f32], bias: &[f32], epsilon: f32,
-    ) {
-        let width = weight.len();
+    fn layer_statistics(statistics: &mut [[f32; 2]], x: &[f32], width: usize, epsilon: f32) {
         // one quantity of all rows after another: sums of different rows do not wait for each other
         for (x, [mean, _]) in x.chunks_exact(width).zip(&mut *statistics) {
             *mean = sum(x, |x| x) / width as f32;
         }
-        for (x, [mean, scale]) in x.chunks_exact(width).zip(&mut *statistics) {
+        for (x, [mean, scale]) in x.chunks_exact(width).zip(statistics) {
             let mean = *mean;
             let variance = sum(x, |x| (x - mean) * (x - mean)) / width as f32;
             *scale = 1.0 / (variance + epsilon).sqrt();
         }
+    }
+}
+
+vectorized! {
+    fn layer_normal_form(out: &mut [f32], statistics: &[[f32; 2]], x: &[f32], weight: &[f32], bias: &[f32]) {
+        let width = weight.len();
         let rows = out.chunks_exact_mut(width).zip(x.chunks_exact(width));
-        for ((out, x), [mean, scale]) in rows.zip(&*statistics) {
+        for ((out, x), [mean, scale]) in rows.zip(statistics) {
             let (out, x, bias) = (&mut out[..width], &x[..width], &bias[..width]);
             for i in 0..width {
                 out[i] = ((x[i] - mean) * scale).mul_add(weight[i], bias[i]);
@@ -218,12 +242,18 @@ vectorized! {
 }
 
 vectorized! {
-    fn rms_norm_rows(out: &mut [f32], statistics: &mut [[f32; 2]], x: &[f32], weight: &[f32], epsilon: f32) {
+    fn rms_statistics(statistics: &mut [[f32; 2]], x: &[f32], width: usize, epsilon: f32) {
+        for (x, statistics) in x.chunks_exact(width).zip(statistics) {
+            *statistics = [0.0, 1.0 / (sum(x, |x| x * x) / width as f32 + epsilon).sqrt()];
+        }
+    }
+}
+
+vectorized! {
+    fn rms_normal_form(out: &mut [f32], statistics: &[[f32; 2]], x: &[f32], weight: &[f32]) {
         let width = weight.len();
         let rows = out.chunks_exact_mut(width).zip(x.chunks_exact(width));
-        for ((out, x), statistics) in rows.zip(statistics) {
-            let scale = 1.0 / (sum(x, |x| x * x) / width as f32 + epsilon).sqrt();
-            *statistics = [0.0, scale];
+        for ((out, x), [_, scale]) in rows.zip(statistics) {
             let (out, x) = (&mut out[..width], &x[..width]);
             for i in 0..width {
                 out[i] = x[i] * scale * weight[i];

@@ -25,7 +25,7 @@ pub(super) use precision::{biased_product_in, product_in};
 pub(super) use product::{
     Block, Matrix, Plus, Right, Target, multiply, product, product_into, product_with, transposed_product_into,
 };
-pub(super) use simd::{exp, largest, sigmoid, sum, sum_pairs, tanh, vectorized};
+pub(super) use simd::{LANES, exp, largest, sigmoid, sum, sum_pairs, tanh, vectorized};
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;

@@ -2,14 +2,17 @@
 
 use rayon::prelude::*;
 
-use super::array::{buffer, pairs_buffer};
+use super::array::{Array, buffer, pairs_buffer};
 use super::bf16::pack_columns;
 use super::precision::Precision;
-use super::product::{Matrix, Right};
+use super::product::{CROWDED, Matrix, Right};
 use super::tile::PANEL;
 
+/// Numbers of a matrix up to which its rows are read where they lie as fast as panels of them.
+const AS_IT_LIES: usize = 1 << 17;
+
 /// A matrix `[k, n]`, or several side by side, in panels of [`PANEL`] columns, each row by row. The
-/// last panel is filled up with zeros.
+/// last panel is filled up with zeros. A small one may be left as it is.
 #[derive(Clone, Debug)]
 pub(crate) struct Panels {
     values: Values,
@@ -19,11 +22,22 @@ pub(crate) struct Panels {
 #[derive(Clone, Debug)]
 enum Values {
     F32(Vec<f32>),
+    AsItLies(Array),
     /// Two rows in a word.
     Pairs(Vec<u32>),
 }
 
 impl Panels {
+    /// Of a matrix's rows, copied only where that saves more than it costs.
+    pub(crate) fn of_rows(precision: Precision, rows: &Array) -> Self {
+        let [k, n] = rows.dims();
+        if precision == Precision::F32 && k * n <= AS_IT_LIES && !n.is_multiple_of(CROWDED) {
+            let values = Values::AsItLies(rows.clone());
+            return Self { values, k };
+        }
+        Self::of(precision, &[(Matrix::rows(rows.values(), n), n)], k)
+    }
+
     /// Copies matrices of `k` rows, each with its number of columns, on all threads, and rounds them to a
     /// precision.
     pub(crate) fn of(precision: Precision, parts: &[(Matrix<'_>, usize)], k: usize) -> Self {
@@ -55,6 +69,7 @@ impl Panels {
     pub(crate) fn right(&self) -> Right<'_> {
         match &self.values {
             Values::F32(values) => Right::Panels(values, self.k),
+            Values::AsItLies(rows) => Right::Rows(Matrix::rows(rows.values(), rows.dims()[1])),
             Values::Pairs(pairs) => Right::Pairs(pairs, self.k),
         }
     }

@@ -133,7 +133,7 @@ pub(super) const ROWS: usize = 126;
 
 /// Rows whose distance is a multiple of this lie in the same places of a core's first cache, of which there are
 /// fewer than a tile reads rows.
-const CROWDED: usize = 1024;
+pub(super) const CROWDED: usize = 1024;
 /// Values of a line of a cache.
 const LINE: usize = 16;
 

@@ -36,7 +36,8 @@ macro_rules! vectorized {
 }
 pub(crate) use vectorized;
 
-const LANES: usize = 16;
+/// Lanes of a sum: values of the widest vectors.
+pub(crate) const LANES: usize = 16;
 
 /// The sum of a function of each value, in sixteen lanes that are then added pairwise.
 #[inline(always)]
@@ -51,7 +52,7 @@ pub(crate) fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     for (lane, value) in lanes.iter_mut().zip(rest) {
         *lane += term(*value);
     }
-    total(lanes)
+    folded(lanes, |x, y| x + y)
 }
 
 /// The sum of a function of each pair of values.
@@ -68,17 +69,18 @@ pub(crate) fn sum_pairs(left: &[f32], right: &[f32], term: impl Fn(f32, f32) -> 
     for ((lane, left), right) in lanes.iter_mut().zip(left_rest).zip(right_rest) {
         *lane += term(*left, *right);
     }
-    total(lanes)
+    folded(lanes, |x, y| x + y)
 }
 
+/// All lanes in one, pairwise.
 #[inline(always)]
-fn total(lanes: [f32; LANES]) -> f32 {
+fn folded(lanes: [f32; LANES], pair: impl Fn(f32, f32) -> f32) -> f32 {
     // through memory: a compiler that sees all of it takes the lanes apart, in the loops before as well
     let mut lanes = std::hint::black_box(lanes);
     let mut width = LANES / 2;
     while width > 0 {
         for lane in 0..width {
-            lanes[lane] += lanes[lane + width];
+            lanes[lane] = pair(lanes[lane], lanes[lane + width]);
         }
         width /= 2;
     }
@@ -103,7 +105,7 @@ pub(crate) fn largest(values: &[f32]) -> f32 {
     for (lane, value) in lanes.iter_mut().zip(rest) {
         *lane = if *value > *lane { *value } else { *lane };
     }
-    lanes.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    folded(lanes, |x, y| if y > x { y } else { x })
 }
 
 /// `eˣ` to about one unit in the last place, in steps that vectorize: `2ⁿ · eʳ` with `|r| ≤ ln 2 / 2`
