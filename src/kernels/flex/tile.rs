@@ -33,6 +33,7 @@ pub(super) struct Tile<T = f32> {
 }
 
 /// Terms of a sum up to which it is over too soon for the target's lines to come meanwhile.
+#[cfg(target_arch = "x86_64")]
 const SOON: usize = 64;
 
 impl<T> Tile<T> {
